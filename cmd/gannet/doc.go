@@ -1,0 +1,19 @@
+// Command gannet is an MQTT 3.1, 3.1.1 and 5.0 broker, and the two clients that
+// one wants at hand beside a broker.
+//
+//	gannet [serve] [flags]   run the broker
+//	gannet pub [flags]       publish messages
+//	gannet sub [flags]       print the messages of subscriptions
+//	gannet version           say which build this is
+//	gannet help              list these
+//
+// It holds what belongs to a process: arguments, environment, signals, standard
+// streams, exit status. Settings are in internal/config, the protocol of the two
+// clients in internal/client, the broker in engine. Pub and sub take the
+// everyday flags of mosquitto_pub and mosquitto_sub under the same names and
+// print what those print, so that scripts and habits carry over.
+//
+// Exit status: 0 for success, 1 for a failure, 2 for a broker configuration that
+// is not sound. Pub and sub exit with the reason when the server refuses the
+// connection, with 7 when it is lost, and sub with 27 when -W runs out.
+package main

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Never is the Session Expiry Interval, in seconds, of a Session that does not
+// expire (MQTT 5.0, section 3.1.2.11.2).
+const Never uint32 = 0xFFFFFFFF
+
+// Config holds every setting of the server in plain typed fields. It is a
+// value: copying it is cheap and safe, except that Listen is shared by copies.
+// Load makes one; Default is what Load starts from. The meaning, the bounds and
+// the reaction of each field stand in the table, and `gannet --help` prints them.
+type Config struct {
+	Listen         []Listener
+	AllowAnonymous Choice
+	ScramUsers     string // path; empty: no user file
+
+	DataDir  string
+	InMemory bool
+
+	LogFormat LogFormat
+	LogLevel  slog.Level
+
+	MaxConnections int // 0: bounded by file descriptors only
+	MaxAcceptRate  int // connections a second; 0: not limited
+	ConnectTimeout time.Duration
+	MaxKeepAlive   uint16 // seconds; 0: the client's choice stands
+
+	MaxConnectSize       uint32 // bytes
+	MaxPacketSize        uint32 // bytes
+	MaxTopicLength       int    // bytes
+	MaxTopicLevels       int
+	MaxQoS               byte
+	RetainAvailable      bool
+	ReceiveMaximum       uint16
+	TopicAliasMaximum    uint16
+	TopicAliasMaximumOut uint16
+
+	MaxSessions      int    // 0: not limited
+	MaxSessionExpiry uint32 // seconds; Never: not limited
+	MaxSubscriptions int    // for each client
+	MaxInflight      uint16 // for each client
+
+	MaxQueuedMessages      int   // for each Session
+	MaxQueuedBytes         int64 // for each Session
+	MaxGroupQueuedMessages int   // for each shared group
+	MaxGroupQueuedBytes    int64 // for each shared group
+	MaxOutboundBytes       int64 // for each connection
+	MaxRetainedMessages    int   // 0: not limited
+	MaxRetainedBytes       int64 // 0: not limited
+	QueueQoS0              bool
+	SharedStrategy         string
+
+	Loops           int // 0: one for each core
+	ShutdownTimeout time.Duration
+	GOGC            int   // percent
+	MemoryLimit     int64 // bytes; 0: not set
+}
+
+// Default is the configuration of a server started without any setting.
+func Default() Config {
+	return Config{
+		Listen: []Listener{{Host: "127.0.0.1", Port: defaultPort}},
+
+		DataDir: "./data",
+
+		LogFormat: LogText,
+		LogLevel:  slog.LevelInfo,
+
+		MaxAcceptRate:  10_000,
+		ConnectTimeout: 10 * time.Second,
+
+		MaxConnectSize:       64 << 10,
+		MaxPacketSize:        16 << 20,
+		MaxTopicLength:       65_535,
+		MaxTopicLevels:       128,
+		MaxQoS:               2,
+		RetainAvailable:      true,
+		ReceiveMaximum:       1024,
+		TopicAliasMaximum:    64,
+		TopicAliasMaximumOut: 16,
+
+		MaxSessionExpiry: Never,
+		MaxSubscriptions: 10_000,
+		MaxInflight:      1024,
+
+		MaxQueuedMessages:      10_000,
+		MaxQueuedBytes:         64 << 20,
+		MaxGroupQueuedMessages: 100_000,
+		MaxGroupQueuedBytes:    256 << 20,
+		MaxOutboundBytes:       1 << 20,
+		SharedStrategy:         "round-robin",
+
+		ShutdownTimeout: 10 * time.Second,
+		GOGC:            400,
+	}
+}
+
+// Choice is a yes or no that may be left open.
+type Choice byte
+
+// The three values of a Choice; Unset is the zero value.
+const (
+	Unset Choice = iota
+	Yes
+	No
+)
+
+// String is the choice as it is written in a configuration file.
+func (c Choice) String() string {
+	switch c {
+	case Yes:
+		return "true"
+	case No:
+		return "false"
+	default:
+		return "unset"
+	}
+}
+
+// LogFormat is the form of the log lines on the standard error stream.
+type LogFormat byte
+
+// Text lines of key=value pairs, or one JSON object a line.
+const (
+	LogText LogFormat = iota
+	LogJSON
+)
+
+// String is the format as it is written in a configuration file.
+func (f LogFormat) String() string {
+	if f == LogJSON {
+		return "json"
+	}
+	return "text"
+}

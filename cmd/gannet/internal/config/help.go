@@ -1,0 +1,81 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+const helpWidth = 88
+
+// WriteHelp prints the table by groups: each setting with its unit, its default
+// and the reaction when the bound bites.
+func WriteHelp(w io.Writer) error {
+	c := Default()
+	var b strings.Builder
+	group := ""
+	for _, s := range settings() {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(&b, "\n%s\n", group)
+		}
+		writeSetting(&b, &s, &c)
+	}
+	b.WriteString("\nConfiguration itself\n")
+	b.WriteString("  --config FILE\n")
+	writeWrapped(&b, "Read settings from FILE, lines of key = value with the names above without the dashes in front; "+
+		"# begins a comment. A repeatable key may stand on several lines.")
+	b.WriteString("  --check-config\n")
+	writeWrapped(&b, "Judge the configuration and exit: status 0 when it is sound, 2 when it is not.")
+	b.WriteString(`
+A flag wins over the environment, the environment over the file, the file over the default.
+Every setting has a variable: GANNET_LISTEN for --listen, GANNET_MAX_PACKET_SIZE for
+--max-packet-size; an empty variable counts as unset.
+SIZE: bytes, or a number with KiB, MiB or GiB. DURATION: a number with ms, s, m, h, d or w.
+A switch without a value means true; turn it off with --switch=false.
+`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeSetting(b *strings.Builder, s *setting, defaults *Config) {
+	b.WriteString("  --" + s.name)
+	if s.value.placeholder == "" {
+		b.WriteString("[=true|false]")
+	} else {
+		b.WriteString(" " + s.value.placeholder)
+	}
+	if s.value.repeatable {
+		b.WriteString(" (repeatable)")
+	}
+	if shown := s.value.show(defaults); shown != "" {
+		b.WriteString("  [" + shown + "]")
+	}
+	b.WriteString("\n")
+	writeWrapped(b, s.help)
+	if s.reaction != "" {
+		writeWrapped(b, "Otherwise: "+s.reaction)
+	}
+}
+
+// writeWrapped writes text as an indented paragraph.
+func writeWrapped(b *strings.Builder, text string) {
+	const indent = "      "
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case column == 0:
+			b.WriteString(indent)
+			column = len(indent)
+		case column+1+len(word) > helpWidth:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	b.WriteString("\n")
+}

@@ -1,0 +1,214 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// Time is in milliseconds since the Unix epoch; see session.Time.
+type Time = session.Time
+
+// Options are the bounds and policies of a broker. DefaultOptions has the defaults of the command line.
+type Options struct {
+	Session session.Config
+
+	MaxConnectBytes  int           // size of a packet before authentication; larger closes with 0x95
+	ConnectTimeout   time.Duration // from accept to an accepted CONNECT; later closes
+	MaxSessions      int           // connected and parked; 0 = no limit; a new one is refused with 0x97
+	MaxOutboundBytes int           // per connection, written by nobody yet: then QoS 0 is dropped, QoS 1/2 wait in the session
+	MaxRetained      int           // retained messages; 0 = no limit; one more is delivered but not retained
+	MaxRetainedBytes int64         // their topics, properties and payloads; same reaction
+	MaxGroupMessages int           // queue of one shared subscription group; then 0x97 or the oldest is dropped
+	MaxGroupBytes    int           // same
+	SharedStrategy   Strategy
+	WideFanout       int // matches from which a message is cut by loop and handed over
+}
+
+// DefaultOptions returns the defaults.
+func DefaultOptions() Options {
+	return Options{
+		Session:          session.DefaultConfig(),
+		MaxConnectBytes:  64 << 10,
+		ConnectTimeout:   10 * time.Second,
+		MaxOutboundBytes: 1 << 20,
+		MaxRetainedBytes: 1 << 30,
+		MaxGroupMessages: 100000,
+		MaxGroupBytes:    256 << 20,
+		WideFanout:       64,
+	}
+}
+
+// Listener is what the broker knows of the place a connection came in through. Immutable.
+type Listener struct {
+	Name   string
+	Policy session.Policy
+}
+
+// Store makes records durable. Append is called under a client's lock, in the order that must be kept: it
+// enqueues and returns at once. The ticket names the batch the records join; 0 says that they are durable already.
+// The store calls Broker.Durable, from any goroutine, when a ticket and all before it are on disk.
+// The slice is the caller's; the records in it may be kept.
+type Store interface {
+	Append(records []session.Record) (ticket uint64)
+	// Load calls visit for every record that is alive, sessions before what belongs to them, queues in
+	// order. Only before the first Append.
+	Load(visit func(session.Record) error) error
+}
+
+// Broker is safe for concurrent use where a method does not say otherwise.
+type Broker struct {
+	opts     Options
+	log      *slog.Logger
+	registry registry
+	router   *router.Router[*client]
+	retained retainedStore
+	store    Store
+	loops    []*Loop
+
+	nextID      atomic.Uint64
+	connections atomic.Int64
+	sessions    atomic.Int64
+	durableUpTo atomic.Uint64
+}
+
+// New makes a broker without loops. store may be nil: everything is in memory only.
+func New(opts Options, store Store, log *slog.Logger) *Broker {
+	if opts.WideFanout <= 0 {
+		opts.WideFanout = 64
+	}
+	opts.Session.Durable = store != nil
+	b := &Broker{opts: opts, log: log, store: store}
+	b.router = router.New[*client](router.Config{MaxLevels: opts.Session.MaxTopicLevels, MaxLength: opts.Session.MaxTopicBytes})
+	b.registry.init()
+	b.retained.init(opts.MaxRetained, opts.MaxRetainedBytes)
+	return b
+}
+
+// Connections returns how many network connections are open.
+func (b *Broker) Connections() int { return int(b.connections.Load()) }
+
+// Sessions returns how many sessions there are, connected and parked.
+func (b *Broker) Sessions() int { return int(b.sessions.Load()) }
+
+// Retained returns how many retained messages there are.
+func (b *Broker) Retained() int { return b.retained.index.Len() }
+
+// NewClientID invents a Client Identifier that no session uses [MQTT-3.2.2-16].
+func NewClientID() string {
+	var b [15]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("broker: no randomness: " + err.Error())
+	}
+	return "auto-" + base32.StdEncoding.EncodeToString(b[:])
+}
+
+// Durable says that ticket and all before it are on disk.
+func (b *Broker) Durable(ticket uint64) {
+	for {
+		old := b.durableUpTo.Load()
+		if ticket <= old {
+			return
+		}
+		if b.durableUpTo.CompareAndSwap(old, ticket) {
+			break
+		}
+	}
+	for _, l := range b.loops {
+		l.box.wakeIfWaiting()
+	}
+}
+
+// registry finds a session by Client Identifier.
+type registry struct {
+	shards [256]registryShard
+}
+
+type registryShard struct {
+	mu sync.Mutex
+	m  map[string]*client
+	_  [40]byte // a cache line each
+}
+
+func (r *registry) init() {
+	for i := range r.shards {
+		r.shards[i].m = make(map[string]*client)
+	}
+}
+
+func (r *registry) shard(id string) *registryShard {
+	h := uint32(2166136261)
+	for i := 0; i < len(id); i++ {
+		h = (h ^ uint32(id[i])) * 16777619
+	}
+	return &r.shards[(h^h>>16)&255]
+}
+
+// remove takes c out if it is still the one with its identifier.
+func (r *registry) remove(id string, c *client) bool {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.m[id] != c {
+		return false
+	}
+	delete(sh.m, id)
+	return true
+}
+
+// retainedStore is the retained messages with their bounds.
+type retainedStore struct {
+	index    *router.Retained[*session.Message]
+	max      int
+	maxBytes int64
+	bytes    atomic.Int64
+}
+
+func (r *retainedStore) init(max int, maxBytes int64) {
+	r.index = router.NewRetained[*session.Message](32)
+	r.max, r.maxBytes = max, maxBytes
+}
+
+// set stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5, -6, -7]. False: the store is full.
+func (r *retainedStore) set(m *session.Message) bool {
+	if len(m.Payload) == 0 {
+		if old, existed := r.index.Delete(m.Topic); existed {
+			r.bytes.Add(-int64(old.Size()))
+		}
+		return true
+	}
+	old, existed := r.index.Get(m.Topic)
+	grow := int64(m.Size())
+	if existed {
+		grow -= int64(old.Size())
+	}
+	if !existed && r.max > 0 && r.index.Len() >= r.max || r.maxBytes > 0 && grow > 0 && r.bytes.Load()+grow > r.maxBytes {
+		return false
+	}
+	k := m.Keep()
+	old, existed = r.index.Set(bytesAsString(k.Topic), k)
+	r.bytes.Add(int64(k.Size()))
+	if existed {
+		r.bytes.Add(-int64(old.Size()))
+	}
+	return true
+}
+
+// expire removes m if it is still what is retained for its topic.
+func (r *retainedStore) expire(m *session.Message) {
+	if r.index.DeleteIf(m.Topic, func(x *session.Message) bool { return x == m }) {
+		r.bytes.Add(-int64(m.Size()))
+	}
+}
+
+// Publish brings in a message from inside the broker, below any session. Safe on any goroutine; m must be kept
+// (session.Message.Keep) or not change any more.
+func (b *Broker) Publish(m *session.Message) {
+	b.loops[0].box.post(item{kind: itemPublish, msg: m.Keep()})
+}

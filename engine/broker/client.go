@@ -1,0 +1,139 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// client is a session with what the broker adds: its lock, its outbound buffer and its owner loop. Fields without
+// another note are guarded by mu.
+type client struct {
+	mu    sync.Mutex
+	s     session.Session
+	conn  *Conn                      // nil while parked
+	out   *bytebufferpool.ByteBuffer // bytes for the owner loop to write; nil while there are none
+	extra *clientExtra               // what few clients need
+
+	owner    atomic.Int32 // index of the loop that owns conn, or that parked it
+	buffered atomic.Int32 // bytes inside the transport when the owner last looked
+	dirty    bool         // in a dirty list or on its way into one
+	starved  bool         // something waits only for room in the connection: Drain after the next write
+	parkLoop int16        // loop whose parking wheel holds park; -1 = none
+
+	park timer[client] // guarded by that wheel's lock
+}
+
+// clientExtra is the rarely used part of a client.
+type clientExtra struct {
+	groups    []*router.Group[*client] // shared groups it is a member of
+	replays   []replay                 // retained messages still to be sent
+	holding   bool                     // in its loop's list of those who wait for the store
+	replaying bool                     // replays move without being asked
+}
+
+func (c *client) timerNode() *timer[client] { return &c.park }
+
+func (c *client) more() *clientExtra {
+	if c.extra == nil {
+		c.extra = &clientExtra{}
+	}
+	return c.extra
+}
+
+// Transport is one network connection as the broker sees it. All calls come from the owner loop.
+type Transport interface {
+	// Write takes all of b before it returns, copying what the socket does not take. It may close the connection and
+	// call Loop.Closed before it returns.
+	Write(b []byte) error
+	// Buffered is how many bytes Write took that the socket has not.
+	Buffered() int
+	// Close closes once what is buffered had its chance. Loop.Closed follows later, not before Close returns.
+	Close()
+	// RemoteAddr is the peer, for logs.
+	RemoteAddr() string
+}
+
+// Conn is one network connection inside the broker. Owned by one loop.
+type Conn struct {
+	t        Transport
+	loop     *Loop
+	listener *Listener
+	client   *client            // once CONNECT is accepted
+	hs       *session.Handshake // until then
+	partial  *bytebufferpool.ByteBuffer
+	final    *bytebufferpool.ByteBuffer // last bytes of a displaced connection; handed over through the mailbox
+	slot     timer[Conn]
+	opened   Time
+	version  codec.Version
+	closing  bool // Close was called, or the transport is gone; input is ignored
+	gone     bool // Closed came
+	blocked  bool // in Loop.blocked
+}
+
+func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
+
+// begin lends the client's outbound buffer to out. Caller holds c.mu.
+func (l *Loop) begin(c *client, out *session.Output) {
+	out.Room = l.b.opts.MaxOutboundBytes - int(c.buffered.Load())
+	if c.out != nil {
+		out.Frames = c.out.B
+	} else {
+		out.Frames = l.scratch[:0]
+	}
+}
+
+// end takes the buffer back, sees that what was appended will be written, and appends records to the store
+// in the order of the lock. It returns the ticket to wait for, 0 for none.
+func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
+	if c.out != nil {
+		c.out.B = out.Frames
+	} else if len(out.Frames) > 0 {
+		if cap(l.scratch) < cap(out.Frames) && cap(out.Frames) <= maxScratch {
+			l.scratch = out.Frames[:0]
+		}
+		if c.conn != nil {
+			c.out = bytebufferpool.Get()
+			c.out.B = append(c.out.B[:0], out.Frames...)
+		}
+	}
+	out.Frames = nil
+	if c.out != nil && len(c.out.B) > 0 && !c.dirty {
+		l.markDirty(c)
+	}
+	if out.Full {
+		c.starved = true
+	}
+	if len(out.Records) > 0 {
+		ticket = l.b.store.Append(out.Records)
+	}
+	return ticket
+}
+
+const maxScratch = 64 << 10
+
+// markDirty puts c on the list of its owner. Caller holds c.mu.
+func (l *Loop) markDirty(c *client) {
+	c.dirty = true
+	if o := c.owner.Load(); int(o) == l.index {
+		l.dirty = append(l.dirty, c)
+	} else {
+		l.remote[o] = append(l.remote[o], c)
+		l.remotes++
+	}
+}
+
+func routerOptions(o session.SubscriptionOptions) router.Options {
+	return router.Options{
+		QoS: byte(o.QoS), NoLocal: o.NoLocal, RetainAsPublished: o.RetainAsPublished,
+		RetainHandling: o.RetainHandling, Identifier: o.Identifier,
+	}
+}
+
+func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,268 @@
+package broker
+
+import (
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+// handshake feeds a packet to a connection that is not accepted yet.
+func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
+	out := &l.out
+	out.Reset()
+	out.Frames = l.scratch[:0]
+	h := cn.hs.Packet(&l.b.opts.Session, &cn.listener.Policy, f, out)
+	if len(out.Frames) > 0 {
+		l.write(cn, out.Frames)
+	}
+	out.Frames = nil
+	switch {
+	case out.Close:
+		l.stats.refusedConnects++
+		l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "code", out.Reason, "reason", out.Why)
+		l.closeConn(cn)
+	case h != nil && !cn.closing:
+		cn.hs = nil
+		l.accept(cn, h, now)
+	}
+}
+
+// refuseConn answers a connection without a session with CONNACK, as far as its version is known to understand it, and closes.
+func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
+	l.stats.refusedConnects++
+	l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "code", code, "reason", why)
+	l.closeConn(cn)
+}
+
+// accept gives the connection its session: a new one, or the one that its Client Identifier names [MQTT-3.1.2-4, -5, -6].
+func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
+	b := l.b
+	for {
+		sh := b.registry.shard(h.ClientID)
+		sh.mu.Lock()
+		old := sh.m[h.ClientID]
+		if old == nil || h.CleanStart {
+			if old == nil && b.opts.MaxSessions > 0 && b.sessions.Load() >= int64(b.opts.MaxSessions) {
+				sh.mu.Unlock()
+				l.write(cn, session.AppendRefusal(l.scratch[:0], h, codec.QuotaExceeded, "too many sessions"))
+				l.refuseConn(cn, codec.QuotaExceeded, "too many sessions")
+				return
+			}
+			c := b.newClient(l)
+			sh.m[h.ClientID] = c
+			if old == nil {
+				b.sessions.Add(1)
+			}
+			sh.mu.Unlock()
+			if old != nil {
+				l.displace(old, true, now)
+			}
+			if l.connect(cn, c, h, now) {
+				return
+			}
+			continue // another connection with this identifier was faster, and now has to yield
+		}
+		sh.mu.Unlock()
+		if !l.displace(old, false, now) {
+			l.forgetAs(h.ClientID, old) // it ended a moment ago; whoever ended it is still on the way here
+			continue
+		}
+		if l.connect(cn, old, h, now) {
+			return
+		}
+	}
+}
+
+func (b *Broker) newClient(l *Loop) *client {
+	c := &client{parkLoop: -1}
+	c.s.Init(&b.opts.Session, b.nextID.Add(1))
+	c.owner.Store(int32(l.index))
+	return c
+}
+
+// displace takes the connection away from a session, if it has one, with DISCONNECT 0x8E [MQTT-3.1.4-3], and ends the
+// session if end says so or if it does not outlive its connection. It tells whether the session lives on.
+func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
+	out := &l.lost
+	out.Reset()
+	c.mu.Lock()
+	if c.s.Ended() {
+		c.mu.Unlock()
+		return false
+	}
+	l.b.unpark(c)
+	if cn := c.conn; cn != nil {
+		l.begin(c, out)
+		c.s.Disconnect(codec.SessionTakenOver, "session taken over", out)
+		l.end(c, out)
+		cn.final, c.out = c.out, nil
+		c.conn = nil
+		cn.loop.box.post(item{kind: itemClose, conn: cn})
+		out.Close = false
+		l.begin(c, out)
+		c.s.ConnectionLost(now, out)
+		l.end(c, out)
+		c.buffered.Store(0)
+		c.starved = false
+	}
+	if end && !c.s.Ended() {
+		published, m := out.HasPublish, out.Publish
+		l.begin(c, out)
+		c.s.End(now, out)
+		l.end(c, out)
+		if published { // one will at most: ConnectionLost forgets what it published
+			out.HasPublish, out.Publish = true, m
+		}
+	}
+	alive = !c.s.Ended()
+	c.mu.Unlock()
+	l.act(nil, c, out, now)
+	return alive
+}
+
+// closeDisplaced writes the last bytes of a connection whose session went elsewhere, and closes it.
+func (l *Loop) closeDisplaced(cn *Conn) {
+	if !cn.closing {
+		cn.closing = true
+		if cn.final != nil {
+			l.write(cn, cn.final.B)
+		}
+		l.dropPartial(cn)
+		cn.t.Close()
+	}
+	if cn.final != nil {
+		bytebufferpool.Put(cn.final)
+		cn.final = nil
+	}
+	cn.client = nil
+}
+
+// connect joins connection and session. False: the session ended or was taken by another connection in between.
+func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
+	out := &l.out
+	out.Reset()
+	c.mu.Lock()
+	if c.s.Ended() || c.conn != nil {
+		c.mu.Unlock()
+		return false
+	}
+	l.b.unpark(c)
+	c.conn = cn
+	cn.client, cn.version = c, h.Version
+	c.owner.Store(int32(l.index))
+	c.buffered.Store(0)
+	l.begin(c, out)
+	start := len(out.Frames)
+	c.s.Connect(h, now, out)
+	if len(out.Records) > 0 {
+		ticket := l.b.store.Append(out.Records)
+		clear(out.Records)
+		out.Records = out.Records[:0]
+		if ticket > 0 && !out.Close {
+			// CONNACK and what follows it in this turn wait together, in their order.
+			c.s.Hold(ticket, start, out)
+			l.hold(c)
+		}
+	}
+	l.end(c, out)
+	c.mu.Unlock()
+	l.stats.accepted++
+	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "version", h.Version)
+	l.act(cn, c, out, now)
+	l.slotFree(c, now)
+	return true
+}
+
+// disconnect closes the connection from the server's side, with a reason.
+func (l *Loop) disconnect(cn *Conn, code codec.ReasonCode, why string, now Time) {
+	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Disconnect(code, why, out) })
+}
+
+// closeClient ends the connection of a session: last bytes, close, and what follows for the session.
+func (l *Loop) closeClient(cn *Conn, c *client, out *session.Output, now Time) {
+	if cn.closing {
+		return
+	}
+	cn.closing = true
+	code, why, statement, graceful := out.Reason, out.Why, out.Statement, out.Graceful
+	buf := l.detach(cn, c, now)
+	if buf != nil {
+		l.write(cn, buf.B)
+		bytebufferpool.Put(buf)
+	}
+	l.dropPartial(cn)
+	cn.t.Close()
+	if !graceful {
+		l.stats.closed[code]++
+	}
+	l.b.log.Debug("disconnected", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "code", code, "reason", why, "statement", statement)
+}
+
+// detach takes the connection off its session and carries out what that entails. It returns the bytes not yet written.
+func (l *Loop) detach(cn *Conn, c *client, now Time) *bytebufferpool.ByteBuffer {
+	out := &l.lost
+	out.Reset()
+	c.mu.Lock()
+	if c.conn != cn {
+		c.mu.Unlock()
+		return nil
+	}
+	buf := c.out
+	c.out, c.conn = nil, nil
+	c.buffered.Store(0)
+	c.starved = false
+	l.begin(c, out)
+	c.s.ConnectionLost(now, out)
+	if !out.Ended {
+		l.park(c, now)
+	}
+	l.end(c, out)
+	c.mu.Unlock()
+	cn.client = nil
+	l.act(nil, c, out, now)
+	return buf
+}
+
+// closeConn closes a connection without a session.
+func (l *Loop) closeConn(cn *Conn) {
+	if cn.closing {
+		return
+	}
+	cn.closing = true
+	l.dropPartial(cn)
+	cn.t.Close()
+}
+
+// Closed says that the network connection is gone. err is why, or nil.
+func (l *Loop) Closed(cn *Conn, err error, now Time) {
+	if cn.gone {
+		return
+	}
+	cn.gone = true
+	l.timers.remove(cn)
+	delete(l.conns, cn)
+	l.b.connections.Add(-1)
+	l.stats.closedConns++
+	if cn.closing {
+		return
+	}
+	cn.closing = true
+	l.dropPartial(cn)
+	if c := cn.client; c != nil {
+		if buf := l.detach(cn, c, now); buf != nil {
+			bytebufferpool.Put(buf)
+		}
+		l.b.log.Debug("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
+	}
+}
+
+// forget removes a session that ended. Its subscriptions are gone already.
+func (l *Loop) forget(c *client) { l.forgetAs(c.s.ClientID(), c) }
+
+func (l *Loop) forgetAs(id string, c *client) {
+	if l.b.registry.remove(id, c) {
+		l.b.sessions.Add(-1)
+	}
+}

@@ -1,0 +1,290 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// Strategy picks the member of a shared subscription group that gets a message. Whatever it picks, a member that is
+// connected and has room goes before one that is not.
+type Strategy uint8
+
+const (
+	RoundRobin Strategy = iota // each member in turn
+	Random                     // any member
+	Sticky                     // the same member as long as it takes messages
+	HashClient                 // by publisher: one publisher's messages go to one member
+	HashTopic                  // by topic: one topic's messages go to one member
+)
+
+var strategyNames = []string{"round-robin", "random", "sticky", "hash-client", "hash-topic"}
+
+func (s Strategy) String() string { return strategyNames[s] }
+
+// ParseStrategy reads a name as String writes it.
+func ParseStrategy(name string) (Strategy, bool) {
+	for i, n := range strategyNames {
+		if n == name {
+			return Strategy(i), true
+		}
+	}
+	return 0, false
+}
+
+// groupTries bounds how many members are asked for one message before it waits in the group's queue.
+const groupTries = 64
+
+// groupQueue holds messages that no member could take at once: the group owns them, so that whichever member has room first
+// gets the next one, and a member that dies takes nothing with it. Safe for concurrent use.
+type groupQueue struct {
+	mu     sync.Mutex
+	msgs   []*session.Message // from head on
+	head   int
+	bytes  int
+	pumped uint64 // how often someone asked for messages
+	sticky uint32
+	gone   bool
+}
+
+func (q *groupQueue) len() int { return len(q.msgs) - q.head }
+
+func (q *groupQueue) pop() *session.Message {
+	m := q.msgs[q.head]
+	q.msgs[q.head] = nil
+	q.head++
+	q.bytes -= m.Size()
+	if q.head == len(q.msgs) {
+		q.msgs, q.head = q.msgs[:0], 0
+		if cap(q.msgs) > 1024 {
+			q.msgs = nil
+		}
+	} else if q.head > 1024 && q.head > len(q.msgs)/2 {
+		q.msgs = append(q.msgs[:0], q.msgs[q.head:]...)
+		q.head = 0
+	}
+	return m
+}
+
+func (q *groupQueue) push(m *session.Message) {
+	q.msgs = append(q.msgs, m)
+	q.bytes += m.Size()
+}
+
+func (q *groupQueue) pushFront(m *session.Message) {
+	if q.head == 0 {
+		q.msgs = append([]*session.Message{nil}, q.msgs...)
+		q.head = 1
+	}
+	q.head--
+	q.msgs[q.head] = m
+	q.bytes += m.Size()
+}
+
+func queueOf(g *router.Group[*client]) *groupQueue {
+	if a := g.Attachment(); a != nil {
+		return a.(*groupQueue)
+	}
+	return g.AttachOnce(func() any { return &groupQueue{} }).(*groupQueue)
+}
+
+// dispatch gives m to one member of the group. False: nobody could take it, its queue is full, and refusable was set.
+func (l *Loop) dispatch(g *router.Group[*client], m *session.Message, refusable bool, now Time) bool {
+	q := queueOf(g)
+	q.mu.Lock()
+	waiting := q.len() > 0
+	q.mu.Unlock()
+	if !waiting || m.QoS == codec.QoS0 {
+		if l.giveToMember(g, q, m, now) {
+			return true
+		}
+		if m.QoS == codec.QoS0 {
+			l.countGroupDrop(session.DropOutboundFull)
+			return true
+		}
+	}
+	opts := &l.b.opts
+	q.mu.Lock()
+	full := q.len() >= opts.MaxGroupMessages || q.bytes+m.Size() > opts.MaxGroupBytes
+	if q.gone || full && refusable {
+		gone := q.gone
+		q.mu.Unlock()
+		if gone {
+			l.countGroupDrop(session.DropGroupGone)
+		}
+		return gone
+	}
+	for q.len() > 0 && (q.len() >= opts.MaxGroupMessages || q.bytes+m.Size() > opts.MaxGroupBytes) {
+		q.pop()
+		l.countGroupDrop(session.DropGroupFull)
+	}
+	q.push(m.Keep())
+	q.mu.Unlock()
+	l.pump(g, q, now)
+	return true
+}
+
+// giveToMember asks members for room, beginning where the strategy says.
+func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.Message, now Time) bool {
+	n := g.Len()
+	if n == 0 {
+		return false
+	}
+	var start uint32
+	strategy := l.b.opts.SharedStrategy
+	switch strategy {
+	case Random:
+		start = l.random()
+	case Sticky:
+		q.mu.Lock()
+		start = q.sticky
+		q.mu.Unlock()
+	case HashClient:
+		start = uint32(m.From*0x9E3779B97F4A7C15>>33) % uint32(n)
+	case HashTopic:
+		start = hashBytes(m.Topic) % uint32(n)
+	default:
+		start = g.Next()
+	}
+	l.og.Reset(m, now, false)
+	for i := range uint32(min(n, groupTries)) {
+		s, ok := g.Member(start + i)
+		if !ok {
+			return false
+		}
+		switch l.deliver(&s, nil, session.NoQueue, g) {
+		case session.Refused, session.Gone:
+			continue
+		}
+		if strategy == Sticky && i > 0 {
+			q.mu.Lock()
+			q.sticky = start + i
+			q.mu.Unlock()
+		}
+		return true
+	}
+	return false
+}
+
+// pump moves the group's queue on until it is empty or no member has room.
+func (l *Loop) pump(g *router.Group[*client], q *groupQueue, now Time) {
+	q.mu.Lock()
+	q.pumped++
+	for q.len() > 0 && !q.gone {
+		m := q.pop()
+		seen := q.pumped
+		q.mu.Unlock()
+		if m.Expired(now) {
+			l.countGroupDrop(session.DropExpired)
+			q.mu.Lock()
+			continue
+		}
+		given := l.giveToMember(g, q, m, now)
+		q.mu.Lock()
+		if given {
+			continue
+		}
+		q.pushFront(m)
+		if q.pumped == seen {
+			break
+		}
+		// Someone had room while m was in our hands and saw an empty queue: try again.
+	}
+	q.mu.Unlock()
+}
+
+// redispatch gives a message back to its group because its member will not finish it.
+func (l *Loop) redispatch(r session.Redispatch, now Time) {
+	g := r.Group.(*router.Group[*client])
+	if g.Len() == 0 {
+		l.countGroupDrop(session.DropGroupGone)
+		return
+	}
+	l.dispatch(g, r.Message, false, now)
+}
+
+// slotFree lets what waits for c, beyond its own queue, go on: queues of its groups and retained replays.
+func (l *Loop) slotFree(c *client, now Time) {
+	c.mu.Lock()
+	x := c.extra
+	if x == nil {
+		c.mu.Unlock()
+		return
+	}
+	l.memberOf = append(l.memberOf[:0], x.groups...)
+	if len(x.replays) > 0 && !x.replaying && c.conn != nil && c.conn.loop == l {
+		x.replaying = true
+		l.replays = append(l.replays, c)
+	}
+	c.mu.Unlock()
+	for i := 0; i < len(l.memberOf); i++ {
+		if a := l.memberOf[i].Attachment(); a != nil {
+			l.pump(l.memberOf[i], a.(*groupQueue), now)
+		}
+	}
+	clear(l.memberOf)
+}
+
+func (b *Broker) groupOf(ch *session.Change) *router.Group[*client] {
+	if ch.Group == "" {
+		return nil
+	}
+	return b.router.Group(ch.Group, ch.Filter)
+}
+
+func (l *Loop) joinGroup(c *client, g *router.Group[*client], now Time) {
+	if g == nil {
+		return // left again already
+	}
+	c.mu.Lock()
+	x := c.more()
+	for _, have := range x.groups {
+		if have == g {
+			c.mu.Unlock()
+			return
+		}
+	}
+	x.groups = append(x.groups, g)
+	c.mu.Unlock()
+	l.pump(g, queueOf(g), now)
+}
+
+func (l *Loop) leaveGroup(c *client, g *router.Group[*client]) {
+	c.mu.Lock()
+	if x := c.extra; x != nil {
+		for i, have := range x.groups {
+			if have == g {
+				x.groups = append(x.groups[:i], x.groups[i+1:]...)
+				break
+			}
+		}
+	}
+	c.mu.Unlock()
+	if g.Len() > 0 {
+		return
+	}
+	q := queueOf(g)
+	q.mu.Lock()
+	n := q.len()
+	q.msgs, q.head, q.bytes, q.gone = nil, 0, 0, true
+	q.mu.Unlock()
+	l.stats.drops[session.DropGroupGone] += uint64(n)
+}
+
+// random is a small generator for Strategy Random; seeded by the loop's index so that a simulation repeats.
+func (l *Loop) random() uint32 {
+	l.seed ^= l.seed << 13
+	l.seed ^= l.seed >> 7
+	l.seed ^= l.seed << 17
+	return uint32(l.seed >> 32)
+}
+
+func hashBytes(b []byte) uint32 {
+	h := uint32(2166136261)
+	for _, x := range b {
+		h = (h ^ uint32(x)) * 16777619
+	}
+	return h ^ h>>15
+}

@@ -1,0 +1,617 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// Loop is one event loop's part of the broker. Every method runs on the owner goroutine, one at a time, except
+// where it says otherwise.
+type Loop struct {
+	b     *Broker
+	index int
+	box   mailbox
+	cache *router.Cache[*client]
+
+	conns  map[*Conn]struct{}
+	timers wheel[Conn, *Conn]
+	parked parking
+
+	dirty   []*client   // own clients with bytes to write
+	remote  [][]*client // the same for other loops, posted at the end of the turn
+	remotes int         // how many in remote
+	blocked []*Conn     // sockets that did not take everything
+	replays []*client   // retained messages to send, a slice each turn
+	holding []*client   // acknowledgements that wait for the store
+	fanout  [][]router.Match[*client]
+
+	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
+	og              session.Outgoing
+	scratch         []byte
+	memberOf        []*router.Group[*client]
+	seed            uint64
+	started         bool
+	ids             []uint32
+	merge           merger
+	refused         []int32
+	refusedGroups   []*router.Group[*client]
+	ticket          uint64 // the newest ticket of the message being routed
+	oneRecord       [1]session.Record
+	stats           stats
+}
+
+// parking is the wheel of parked clients. Its lock is a leaf: any loop may take a client out.
+type parking struct {
+	mu sync.Mutex
+	w  wheel[client, *client]
+}
+
+// NewLoop adds a loop. wake may be called from any goroutine and makes the owner call Turn soon; it is called once until
+// Turn has run. All loops are made before the first one is used.
+func (b *Broker) NewLoop(wake func()) *Loop {
+	l := &Loop{b: b, index: len(b.loops), cache: b.router.NewCache(0), conns: make(map[*Conn]struct{})}
+	l.box.wake = wake
+	l.seed = uint64(l.index)*0x9E3779B97F4A7C15 + 88172645463325252
+	l.scratch = make([]byte, 0, 4096)
+	b.loops = append(b.loops, l)
+	for _, x := range b.loops {
+		x.remote = make([][]*client, len(b.loops))
+		x.fanout = make([][]router.Match[*client], len(b.loops))
+	}
+	return l
+}
+
+// Open takes a new network connection in. Its client has Options.ConnectTimeout to be accepted.
+func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
+	l.startTimers(now)
+	cn := &Conn{t: t, loop: l, listener: lst, hs: &session.Handshake{}, opened: now}
+	l.conns[cn] = struct{}{}
+	l.b.connections.Add(1)
+	l.stats.opened++
+	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	return cn
+}
+
+// Data takes what the connection received. b is borrowed until return and consumed whole: a packet that is not complete
+// yet is copied to the connection's own buffer.
+func (l *Loop) Data(cn *Conn, b []byte, now Time) {
+	l.stats.bytesIn += uint64(len(b))
+	if cn.partial != nil && !cn.closing {
+		b = l.completePartial(cn, b, now)
+	}
+	for len(b) > 0 && !cn.closing {
+		f, need, err := codec.Next(b, l.maxPacket(cn))
+		if err != nil {
+			l.malformed(cn, err, now)
+			return
+		}
+		if f.Size == 0 {
+			cn.partial = bytebufferpool.Get()
+			cn.partial.B = appendBounded(cn.partial.B[:0], b, need)
+			return
+		}
+		l.packet(cn, f, now)
+		b = b[f.Size:]
+	}
+}
+
+// completePartial moves bytes from b into the partial packet until it is whole, handles it, and returns the rest of b.
+func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
+	p := cn.partial
+	for {
+		f, need, err := codec.Next(p.B, l.maxPacket(cn))
+		if err != nil {
+			l.dropPartial(cn)
+			l.malformed(cn, err, now)
+			return nil
+		}
+		if f.Size > 0 {
+			cn.partial = nil
+			l.packet(cn, f, now)
+			bytebufferpool.Put(p)
+			return b
+		}
+		if len(b) == 0 {
+			return nil
+		}
+		take := 1 // the length is not known yet
+		if need > len(p.B) {
+			take = min(need-len(p.B), len(b))
+		}
+		p.B = appendBounded(p.B, b[:take], need)
+		b = b[take:]
+	}
+}
+
+// appendBounded appends b to dst, which will grow to need bytes: memory is taken ahead of the bytes by no more than what
+// has come already, so that an announced length alone reserves nothing.
+func appendBounded(dst, b []byte, need int) []byte {
+	if want := len(dst) + len(b); cap(dst) < want {
+		grown := make([]byte, len(dst), max(want, min(need, 2*want)))
+		copy(grown, dst)
+		dst = grown
+	}
+	return append(dst, b...)
+}
+
+func (l *Loop) dropPartial(cn *Conn) {
+	if cn.partial != nil {
+		bytebufferpool.Put(cn.partial)
+		cn.partial = nil
+	}
+}
+
+// maxPacket is small until the client is accepted.
+func (l *Loop) maxPacket(cn *Conn) uint32 {
+	if cn.client == nil {
+		return uint32(l.b.opts.MaxConnectBytes)
+	}
+	return l.b.opts.Session.MaxPacketSize
+}
+
+// malformed closes a connection whose bytes are not a packet.
+func (l *Loop) malformed(cn *Conn, err error, now Time) {
+	c := cn.client
+	if c == nil {
+		e := err.(*codec.Error)
+		l.refuseConn(cn, e.Code, e.Message)
+		return
+	}
+	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Malformed(err, out) })
+}
+
+// withClient runs f on the session of cn under its lock and acts on what it decided.
+func (l *Loop) withClient(cn *Conn, now Time, f func(*session.Session, *session.Output)) {
+	c, out := cn.client, &l.out
+	out.Reset()
+	c.mu.Lock()
+	if c.conn != cn {
+		c.mu.Unlock()
+		return
+	}
+	l.begin(c, out)
+	f(&c.s, out)
+	l.end(c, out)
+	c.mu.Unlock()
+	l.act(cn, c, out, now)
+}
+
+// packet handles one whole packet.
+func (l *Loop) packet(cn *Conn, f codec.Frame, now Time) {
+	c, out := cn.client, &l.out
+	if c == nil {
+		l.handshake(cn, f, now)
+		return
+	}
+	l.stats.packetsIn++
+	out.Reset()
+	c.mu.Lock()
+	if c.conn != cn { // displaced; its last bytes are on their way
+		c.mu.Unlock()
+		return
+	}
+	l.begin(c, out)
+	start := len(out.Frames)
+	c.s.Packet(f, now, out)
+	ticket := uint64(0)
+	if len(out.Records) > 0 {
+		// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
+		ticket = l.b.store.Append(out.Records)
+		clear(out.Records)
+		out.Records = out.Records[:0]
+		if ticket > 0 && !out.Close && answers(f.Type) {
+			c.s.Hold(ticket, start, out)
+			l.hold(c)
+		}
+	}
+	l.end(c, out)
+	c.mu.Unlock()
+	if out.HasPublish || len(out.Changes) > 0 || out.Close || out.Acked || out.Drops.Any || out.Why != "" {
+		l.act(cn, c, out, now)
+	}
+}
+
+func answers(t codec.PacketType) bool {
+	return t == codec.TypeSubscribe || t == codec.TypeUnsubscribe || t == codec.TypePubrel
+}
+
+// act carries out what a session decided, without its lock. cn is nil for a session without a connection.
+func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
+	if out.Drops.Any {
+		l.countDrops(&out.Drops, &c.s)
+	}
+	if len(out.Changes) > 0 {
+		l.applyChanges(c, out.Changes, now)
+	}
+	if out.Why != "" && !out.Close {
+		l.stats.refusedPublish++
+	}
+	if out.HasPublish {
+		l.stats.publishIn++
+		id, qos := out.AckID, out.AckQoS
+		code, ticket := l.route(&out.Publish, cn != nil && cn.version == codec.V5 && qos > 0, now)
+		if qos > 0 {
+			l.acknowledge(cn, c, id, qos, code, ticket, now)
+		}
+	}
+	for _, r := range out.Redispatch {
+		l.redispatch(r, now)
+	}
+	if out.Acked {
+		l.slotFree(c, now)
+	}
+	if out.Ended {
+		l.forget(c)
+	}
+	if out.Close && cn != nil {
+		l.closeClient(cn, c, out, now)
+	}
+}
+
+// acknowledge answers a QoS 1/2 PUBLISH once it is routed. With a ticket the answer waits for the store.
+func (l *Loop) acknowledge(cn *Conn, c *client, id uint16, qos codec.QoS, code codec.ReasonCode, ticket uint64, now Time) {
+	out := &l.dout
+	out.Reset()
+	c.mu.Lock()
+	if c.conn != cn {
+		c.mu.Unlock()
+		return
+	}
+	l.begin(c, out)
+	start := len(out.Frames)
+	c.s.Acknowledge(id, qos, code, out)
+	if len(out.Records) > 0 {
+		ticket = max(ticket, l.b.store.Append(out.Records))
+		clear(out.Records)
+		out.Records = out.Records[:0]
+	}
+	if ticket > 0 && !out.Close {
+		c.s.Hold(ticket, start, out)
+		l.hold(c)
+	}
+	l.end(c, out)
+	closes := out.Close
+	c.mu.Unlock()
+	if closes {
+		l.closeClient(cn, c, out, now)
+	}
+}
+
+// hold remembers that c waits for the store. Caller holds c.mu; c.conn is on this loop.
+func (l *Loop) hold(c *client) {
+	if x := c.more(); !x.holding {
+		x.holding = true
+		l.holding = append(l.holding, c)
+		l.box.waiting.Store(true)
+	}
+}
+
+// NeedsTurn tells whether Turn has something to do: the reactor sees that it runs at the end of this iteration.
+func (l *Loop) NeedsTurn() bool {
+	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0
+}
+
+// Blocked tells whether some connection waits for its socket: Turn should run again within a few milliseconds.
+func (l *Loop) Blocked() bool { return len(l.blocked) > 0 }
+
+// Turn ends one turn of the loop: it takes what others posted, hands them what this loop has for them, and writes
+// each dirty connection once.
+func (l *Loop) Turn(now Time) {
+	l.drainMailbox(now)
+	if len(l.holding) > 0 {
+		l.releaseDurable(now)
+	}
+	if len(l.blocked) > 0 {
+		l.checkBlocked(now)
+	}
+	if len(l.replays) > 0 {
+		l.continueReplays(now)
+	}
+	for i, cs := range l.remote {
+		if len(cs) > 0 {
+			l.b.loops[i].box.postDirty(cs)
+			clear(cs)
+			l.remote[i] = cs[:0]
+		}
+	}
+	l.remotes = 0
+	// Flushing may close connections, whose wills make others dirty: those join this pass.
+	for i := 0; i < len(l.dirty); i++ {
+		l.flush(l.dirty[i], now)
+	}
+	clear(l.dirty)
+	if l.dirty = l.dirty[:0]; cap(l.dirty) > 1<<16 {
+		l.dirty = nil
+	}
+}
+
+func (l *Loop) drainMailbox(now Time) {
+	items := l.box.take()
+	for i := range items {
+		it := &items[i]
+		switch it.kind {
+		case itemDirty:
+			l.dirty = append(l.dirty, it.client)
+		case itemClose:
+			l.closeDisplaced(it.conn)
+		case itemFanout:
+			l.og.Reset(it.msg, now, len(it.subs) > 1)
+			for j := range it.subs {
+				l.deliver(&it.subs[j], nil, session.DropOldest, nil)
+			}
+			l.box.fanouts.Add(-1)
+		case itemPublish:
+			l.route(it.msg, false, now)
+		case itemCall:
+			it.call()
+		}
+	}
+	if len(items) > 0 {
+		l.box.done(items)
+	}
+}
+
+// flush writes what c has, in one call of the transport.
+func (l *Loop) flush(c *client, now Time) {
+	c.mu.Lock()
+	if o := c.owner.Load(); int(o) != l.index {
+		// It moved to another loop since; the buffer goes with it.
+		c.dirty = false
+		if c.out != nil {
+			l.b.loops[o].box.postDirty([]*client{c})
+			c.dirty = true
+		}
+		c.mu.Unlock()
+		return
+	}
+	c.dirty = false
+	buf, cn := c.out, c.conn
+	c.out = nil
+	starved := c.starved
+	c.starved = false
+	c.mu.Unlock()
+	if buf == nil {
+		return
+	}
+	if cn == nil || cn.closing {
+		bytebufferpool.Put(buf)
+		return
+	}
+	l.write(cn, buf.B)
+	bytebufferpool.Put(buf)
+	if cn.closing {
+		return
+	}
+	left := cn.t.Buffered()
+	c.buffered.Store(int32(left))
+	if left > 0 {
+		if limit := l.b.opts.MaxOutboundBytes + int(l.b.opts.Session.MaxPacketSize); left > limit {
+			l.disconnect(cn, codec.QuotaExceeded, "client does not read what it asks for", now)
+			return
+		}
+		l.block(cn)
+	}
+	if starved {
+		if left == 0 {
+			l.roomAgain(c, now)
+		} else {
+			c.mu.Lock()
+			c.starved = true
+			c.mu.Unlock()
+		}
+	}
+}
+
+func (l *Loop) write(cn *Conn, b []byte) {
+	l.stats.bytesOut += uint64(len(b))
+	l.stats.writes++
+	// An error closes the transport, and Closed comes on its own.
+	_ = cn.t.Write(b)
+}
+
+func (l *Loop) block(cn *Conn) {
+	if !cn.blocked {
+		cn.blocked = true
+		l.blocked = append(l.blocked, cn)
+	}
+}
+
+// checkBlocked looks at the connections whose sockets were full.
+func (l *Loop) checkBlocked(now Time) {
+	list := l.blocked
+	l.blocked = l.blocked[len(l.blocked):]
+	keep := list[:0]
+	for _, cn := range list {
+		c := cn.client
+		if cn.closing || c == nil {
+			cn.blocked = false
+			continue
+		}
+		left := cn.t.Buffered()
+		c.buffered.Store(int32(left))
+		if left > 0 {
+			keep = append(keep, cn)
+		} else {
+			cn.blocked = false
+		}
+		if left <= l.b.opts.MaxOutboundBytes/2 {
+			c.mu.Lock()
+			starved := c.starved
+			c.starved = false
+			c.mu.Unlock()
+			if starved {
+				l.roomAgain(c, now)
+			}
+		}
+	}
+	l.blocked = append(keep, l.blocked...)
+}
+
+// roomAgain lets what waited for room in the connection go on.
+func (l *Loop) roomAgain(c *client, now Time) {
+	out := &l.dout
+	out.Reset()
+	c.mu.Lock()
+	if c.conn == nil || c.conn.loop != l {
+		c.mu.Unlock()
+		return
+	}
+	l.begin(c, out)
+	c.s.Drain(now, out)
+	l.end(c, out)
+	c.mu.Unlock()
+	if out.Drops.Any {
+		l.countDrops(&out.Drops, &c.s)
+	}
+	l.slotFree(c, now)
+}
+
+// releaseDurable lets acknowledgements go whose records are on disk.
+func (l *Loop) releaseDurable(now Time) {
+	upTo := l.b.durableUpTo.Load()
+	keep := l.holding[:0]
+	for _, c := range l.holding {
+		out := &l.dout
+		out.Reset()
+		c.mu.Lock()
+		if c.conn == nil || c.conn.loop != l {
+			c.extra.holding = false
+			c.mu.Unlock()
+			continue
+		}
+		l.begin(c, out)
+		if c.s.Durable(upTo, out) {
+			keep = append(keep, c)
+		} else {
+			c.extra.holding = false
+		}
+		l.end(c, out)
+		c.mu.Unlock()
+	}
+	clear(l.holding[len(keep):])
+	l.holding = keep
+	if len(keep) == 0 {
+		l.box.waiting.Store(false)
+	}
+	// A ticket that became durable between the load and the store of waiting must not be missed.
+	if l.b.durableUpTo.Load() != upTo && len(l.holding) > 0 {
+		l.releaseDurable(now)
+	}
+}
+
+// Tick fires the timers. About four times a second.
+func (l *Loop) Tick(now Time) {
+	l.startTimers(now)
+	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
+	var due []*client
+	l.parked.mu.Lock()
+	l.parked.w.advance(now, func(c *client) { due = append(due, c) })
+	l.parked.mu.Unlock()
+	for _, c := range due {
+		l.parkTimer(c, now)
+	}
+	l.logDrops(now)
+}
+
+// startTimers sets the wheels to the first instant that the loop hears of.
+func (l *Loop) startTimers(now Time) {
+	if l.started {
+		return
+	}
+	l.started = true
+	l.timers.init(now)
+	l.parked.mu.Lock()
+	l.parked.w.init(now)
+	l.parked.mu.Unlock()
+}
+
+func (l *Loop) connDeadline(cn *Conn) Time {
+	if cn.client == nil {
+		return cn.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
+	}
+	c := cn.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != cn {
+		return session.Never
+	}
+	c.s.Trim()
+	return c.s.Deadline()
+}
+
+func (l *Loop) connTimer(cn *Conn, now Time) {
+	if cn.closing {
+		return
+	}
+	if due := l.connDeadline(cn); due > now {
+		l.timers.put(cn, due, session.Never)
+		return
+	}
+	if cn.client == nil {
+		l.stats.connectTimeouts++
+		l.closeConn(cn)
+		return
+	}
+	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Tick(now, out) })
+}
+
+// parkTimer lets time pass for a session without a connection: will delay, session expiry.
+func (l *Loop) parkTimer(c *client, now Time) {
+	out := &l.lost
+	out.Reset()
+	c.mu.Lock()
+	if c.conn != nil || c.s.Ended() || c.owner.Load() != int32(l.index) {
+		c.mu.Unlock()
+		return
+	}
+	l.begin(c, out)
+	c.s.Tick(now, out)
+	if !out.Ended {
+		l.park(c, now)
+	}
+	l.end(c, out)
+	c.mu.Unlock()
+	l.act(nil, c, out, now)
+}
+
+// park puts c on the parking wheel. Caller holds c.mu.
+func (l *Loop) park(c *client, now Time) {
+	l.parked.mu.Lock()
+	l.parked.w.put(c, c.s.Deadline(), session.Never)
+	l.parked.mu.Unlock()
+	c.parkLoop = int16(l.index)
+}
+
+// unpark takes c off whatever parking wheel it is on. Caller holds c.mu.
+func (b *Broker) unpark(c *client) {
+	if c.parkLoop < 0 {
+		return
+	}
+	p := &b.loops[c.parkLoop].parked
+	p.mu.Lock()
+	p.w.remove(c)
+	p.mu.Unlock()
+	c.parkLoop = -1
+}
+
+// Shutdown says goodbye to every connection of this loop: DISCONNECT 0x8B to 5.0 clients, and closes. Sessions are
+// parked or end as with any lost connection.
+func (l *Loop) Shutdown(now Time) {
+	l.Turn(now)
+	for cn := range l.conns {
+		if cn.closing {
+			continue
+		}
+		if cn.client == nil {
+			l.closeConn(cn)
+			continue
+		}
+		l.disconnect(cn, codec.ServerShuttingDown, "server shutting down", now)
+	}
+	l.Turn(now)
+}

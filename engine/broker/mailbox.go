@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// itemKind says what an item asks of the loop it is posted to.
+type itemKind uint8
+
+const (
+	itemDirty   itemKind = iota // write the outbound buffer of client
+	itemClose                   // conn is displaced: write its last bytes and close it
+	itemFanout                  // deliver msg to subs
+	itemPublish                 // route msg
+	itemPark                    // look at the parking wheel again: client has an earlier deadline
+	itemCall                    // call
+)
+
+type item struct {
+	kind   itemKind
+	client *client
+	conn   *Conn
+	msg    *session.Message
+	subs   []router.Match[*client]
+	call   func()
+}
+
+// mailbox is how other loops and goroutines reach a loop. The owner takes everything at once. Its length is bounded by
+// what posts: one dirty item per client, one close per connection, and the fan-outs of one turn per loop.
+type mailbox struct {
+	mu      sync.Mutex
+	items   []item
+	spare   []item
+	armed   bool // wake was called and take has not run since
+	wake    func()
+	fanouts atomic.Int32 // itemFanout posted and not yet delivered
+	waiting atomic.Bool  // clients hold acknowledgements until the store is durable
+}
+
+func (m *mailbox) post(it item) {
+	m.mu.Lock()
+	m.items = append(m.items, it)
+	first := !m.armed
+	m.armed = true
+	m.mu.Unlock()
+	if first {
+		m.wake()
+	}
+}
+
+// postDirty posts a batch of clients with one lock and one wake-up.
+func (m *mailbox) postDirty(cs []*client) {
+	m.mu.Lock()
+	for _, c := range cs {
+		m.items = append(m.items, item{kind: itemDirty, client: c})
+	}
+	first := !m.armed
+	m.armed = true
+	m.mu.Unlock()
+	if first {
+		m.wake()
+	}
+}
+
+// take returns what was posted; the caller hands the slice back with done.
+func (m *mailbox) take() []item {
+	m.mu.Lock()
+	items := m.items
+	m.items, m.spare = m.spare[:0], nil
+	m.armed = false
+	m.mu.Unlock()
+	return items
+}
+
+func (m *mailbox) done(items []item) {
+	clear(items)
+	if cap(items) > 1<<16 {
+		return
+	}
+	m.mu.Lock()
+	if m.spare == nil {
+		m.spare = items[:0]
+	}
+	m.mu.Unlock()
+}
+
+func (m *mailbox) wakeIfWaiting() {
+	if !m.waiting.Load() {
+		return
+	}
+	m.mu.Lock()
+	first := !m.armed
+	m.armed = true
+	m.mu.Unlock()
+	if first {
+		m.wake()
+	}
+}

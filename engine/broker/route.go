@@ -1,0 +1,254 @@
+package broker
+
+import (
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/router"
+)
+
+// route brings one message to everyone who subscribed, and sets the retained message. m may borrow from a read buffer. It
+// returns the code for PUBACK or PUBREC and the ticket they wait for (0: none).
+//
+// With refusable set, a message that no subscriber had room for is refused as a whole with 0x97: nobody got it, and the
+// publisher knows before the acknowledgement. In every other case a full queue drops its oldest message.
+func (l *Loop) route(m *session.Message, refusable bool, now Time) (codec.ReasonCode, uint64) {
+	l.ticket = 0
+	if m.Retain {
+		// Before matching: whoever subscribes meanwhile sees it either live or retained.
+		l.retain(m)
+	}
+	mt := l.cache.Match(m.Topic)
+	subs, ids := mt.Subs, [][]uint32(nil)
+	if mt.Overlapping {
+		l.merge.join(mt.Subs, m.From)
+		subs, ids = l.merge.subs, l.merge.ids
+	}
+	if len(subs)+len(mt.Groups) == 0 {
+		return codec.NoMatchingSubscribers, l.ticket
+	}
+	if len(subs) >= l.b.opts.WideFanout && len(l.b.loops) > 1 && ids == nil {
+		l.handOver(m, subs, now)
+		for _, g := range mt.Groups {
+			l.dispatch(g, m, false, now)
+		}
+		return codec.Success, l.ticket
+	}
+	return l.deliverAll(m, subs, ids, mt.Groups, refusable, now), l.ticket
+}
+
+// deliverAll visits the subscribers one by one. ids, when not nil, holds the Subscription Identifiers for each of subs.
+func (l *Loop) deliverAll(m *session.Message, subs []router.Match[*client], ids [][]uint32, groups []*router.Group[*client], refusable bool, now Time) codec.ReasonCode {
+	overflow := session.DropOldest
+	if refusable {
+		overflow = session.Refuse
+	}
+	taken := false
+	l.refused, l.refusedGroups = l.refused[:0], l.refusedGroups[:0]
+	l.og.Reset(m, now, len(subs) > 1)
+	for i := range subs {
+		s := &subs[i]
+		if s.Options.NoLocal && m.From == s.Subscriber.s.ID { // [MQTT-3.8.3-3]
+			continue
+		}
+		if l.mustQueueBehindFanout(s.Subscriber) && ids == nil {
+			l.handOverOne(m, s)
+			taken = true
+			continue
+		}
+		switch l.deliver(s, idsAt(ids, i), overflow, nil) {
+		case session.Refused:
+			l.refused = append(l.refused, int32(i))
+		case session.Gone:
+		default:
+			taken = true
+		}
+	}
+	for _, g := range groups {
+		if l.dispatch(g, m, refusable && !taken, now) {
+			taken = true
+		} else {
+			l.refusedGroups = append(l.refusedGroups, g)
+		}
+	}
+	if len(l.refused)+len(l.refusedGroups) == 0 {
+		return codec.Success
+	}
+	if !taken {
+		l.stats.refusedPublish++
+		return codec.QuotaExceeded
+	}
+	// Somebody has it: refusing would make the publisher send it to them again.
+	l.og.Reset(m, now, false)
+	for _, i := range l.refused {
+		l.deliver(&subs[i], idsAt(ids, int(i)), session.DropOldest, nil)
+	}
+	for _, g := range l.refusedGroups {
+		l.dispatch(g, m, false, now)
+	}
+	return codec.Success
+}
+
+func idsAt(ids [][]uint32, i int) []uint32 {
+	if ids == nil {
+		return nil
+	}
+	return ids[i]
+}
+
+// deliver brings l.og to one subscriber: under its lock, bytes into its buffer or the message into its queue. ids replaces the
+// identifier in the match where several subscriptions were joined.
+func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.Overflow, g *router.Group[*client]) session.Result {
+	c, o := s.Subscriber, &s.Options
+	r := session.Route{QoS: codec.QoS(o.QoS), RetainAsPublished: o.RetainAsPublished, Overflow: overflow, IDs: ids}
+	if ids == nil && o.Identifier != 0 {
+		l.ids = append(l.ids[:0], o.Identifier)
+		r.IDs = l.ids
+	}
+	if g != nil {
+		r.Group = g
+	}
+	out := &l.dout
+	out.Reset()
+	c.mu.Lock()
+	l.begin(c, out)
+	res := c.s.Deliver(&l.og, &r, out)
+	if t := l.end(c, out); t > l.ticket {
+		l.ticket = t
+	}
+	c.mu.Unlock()
+	if res == session.Sent {
+		l.stats.publishOut++
+	}
+	if out.Drops.Any {
+		l.countDrops(&out.Drops, &c.s)
+	}
+	return res
+}
+
+// mustQueueBehindFanout tells whether a wide fan-out still waits at the loop of c, which a direct delivery would overtake.
+func (l *Loop) mustQueueBehindFanout(c *client) bool {
+	o := c.owner.Load()
+	return int(o) != l.index && l.b.loops[o].box.fanouts.Load() > 0
+}
+
+func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client]) {
+	box := &l.b.loops[s.Subscriber.owner.Load()].box
+	box.fanouts.Add(1)
+	box.post(item{kind: itemFanout, msg: m.Keep(), subs: []router.Match[*client]{*s}})
+}
+
+// handOver cuts a wide fan-out by owner loop: one item for each other loop, its own share at once. Subscribers whose
+// sessions are durable are served here, since the publisher's acknowledgement has to wait for their records.
+func (l *Loop) handOver(m *session.Message, subs []router.Match[*client], now Time) {
+	k := m.Keep()
+	l.og.Reset(k, now, true)
+	durable := l.b.store != nil && m.QoS > 0
+	for i := range subs {
+		s := &subs[i]
+		c := s.Subscriber
+		if s.Options.NoLocal && m.From == c.s.ID {
+			continue
+		}
+		o := int(c.owner.Load())
+		if o == l.index || durable && s.Options.QoS > 0 && !l.mustQueueBehindFanout(c) {
+			l.deliver(s, nil, session.DropOldest, nil)
+			continue
+		}
+		l.fanout[o] = append(l.fanout[o], *s)
+	}
+	for o, share := range l.fanout {
+		if len(share) == 0 {
+			continue
+		}
+		box := &l.b.loops[o].box
+		box.fanouts.Add(1)
+		box.post(item{kind: itemFanout, msg: k, subs: append([]router.Match[*client](nil), share...)})
+		clear(share)
+		l.fanout[o] = share[:0]
+	}
+}
+
+// merger joins the matches of one subscriber from several filters into one delivery.
+type merger struct {
+	at   map[*client]int
+	subs []router.Match[*client]
+	ids  [][]uint32
+}
+
+// join fills subs with one match per subscriber: the highest QoS [MQTT-3.3.4-2], all identifiers [MQTT-3.3.4-4].
+func (g *merger) join(in []router.Match[*client], from uint64) {
+	if g.at == nil {
+		g.at = make(map[*client]int)
+	}
+	clear(g.at)
+	clear(g.subs)
+	g.subs = g.subs[:0]
+	for i := range in {
+		s := &in[i]
+		if s.Options.NoLocal && from == s.Subscriber.s.ID {
+			continue
+		}
+		k, seen := g.at[s.Subscriber]
+		if !seen {
+			k = len(g.subs)
+			g.at[s.Subscriber] = k
+			g.subs = append(g.subs, *s)
+			if len(g.ids) <= k {
+				g.ids = append(g.ids, nil)
+			}
+			g.ids[k] = g.ids[k][:0]
+		} else {
+			o := &g.subs[k].Options
+			o.QoS = max(o.QoS, s.Options.QoS)
+			o.RetainAsPublished = o.RetainAsPublished || s.Options.RetainAsPublished
+		}
+		if s.Options.Identifier != 0 {
+			g.ids[k] = append(g.ids[k], s.Options.Identifier)
+		}
+		g.subs[k].Options.NoLocal, g.subs[k].Options.Identifier = false, 0
+	}
+}
+
+// retain stores or clears the retained message of m's topic.
+func (l *Loop) retain(m *session.Message) {
+	if !l.b.retained.set(m) {
+		l.stats.drops[session.DropRetainedFull]++
+		l.stats.dropClient[session.DropRetainedFull] = ""
+		return
+	}
+	if l.b.store == nil {
+		return
+	}
+	r := session.Record{Kind: session.RetainedPut, Message: m.Keep()}
+	if len(m.Payload) == 0 {
+		r = session.Record{Kind: session.RetainedDelete, Filter: string(m.Topic)}
+	}
+	l.oneRecord[0] = r
+	l.ticket = max(l.ticket, l.b.store.Append(l.oneRecord[:]))
+	l.oneRecord[0] = session.Record{}
+}
+
+// applyChanges brings the router up to date with a session's subscriptions.
+func (l *Loop) applyChanges(c *client, changes []session.Change, now Time) {
+	for i := range changes {
+		ch := &changes[i]
+		if ch.Remove {
+			g := l.b.groupOf(ch)
+			l.b.router.Unsubscribe(ch.Group, ch.Filter, c)
+			l.dropReplay(c, ch.Filter)
+			if g != nil {
+				l.leaveGroup(c, g)
+			}
+			continue
+		}
+		if _, err := l.b.router.Subscribe(ch.Group, ch.Filter, c, routerOptions(ch.Options)); err != nil {
+			panic("broker: the session accepted a filter that the router refuses: " + err.Error())
+		}
+		if ch.Group != "" {
+			l.joinGroup(c, l.b.groupOf(ch), now)
+		}
+		if ch.Replay {
+			l.startReplay(c, ch, now)
+		}
+	}
+}

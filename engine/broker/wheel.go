@@ -1,0 +1,122 @@
+package broker
+
+// tickMillis is the resolution of all timers of the broker.
+const tickMillis = 250
+
+// Slots of the near wheel (64 s) and of the far one, whose slots each hold one round of the near wheel.
+const (
+	nearSlots = 256
+	farSlots  = 256
+)
+
+// timer is an intrusive list node: inserting, moving and removing a deadline allocates nothing.
+type timer[T any] struct {
+	prev, next *T
+	slot       int32 // 0 = not in a wheel; else 1 + index of the slot
+	due        Time
+}
+
+// timed is anything with a timer inside.
+type timed[T any] interface {
+	*T
+	timerNode() *timer[T]
+}
+
+// wheel is a two-level timer wheel: slots of a quarter second, then of about a minute; what lies further
+// than 4.5 hours waits in the last far slot and is sorted anew each time round. Firing says no more than
+// «look again»: the owner of a deadline that has moved puts it back. Not safe for concurrent use.
+type wheel[T any, P timed[T]] struct {
+	now   int64 // ticks, the slot that fired last
+	near  [nearSlots]*T
+	far   [farSlots]*T
+	count int
+}
+
+func (w *wheel[T, P]) init(now Time) { w.now = int64(now) / tickMillis }
+
+// put sets the deadline of x, moving it if it is in already. Never takes it out.
+func (w *wheel[T, P]) put(x P, due Time, never Time) {
+	w.remove(x)
+	if due == never {
+		return
+	}
+	n := x.timerNode()
+	n.due = due
+	w.insert(x)
+}
+
+func (w *wheel[T, P]) insert(x P) {
+	n := x.timerNode()
+	tick := (int64(n.due) + tickMillis - 1) / tickMillis // never early
+	if tick <= w.now {
+		tick = w.now + 1
+	}
+	var head **T
+	switch delta := tick - w.now; {
+	case delta < nearSlots:
+		i := tick % nearSlots
+		head, n.slot = &w.near[i], int32(1+i)
+	case delta < nearSlots*(farSlots-1):
+		i := tick / nearSlots % farSlots
+		head, n.slot = &w.far[i], int32(1+nearSlots+i)
+	default:
+		i := (w.now/nearSlots + farSlots - 1) % farSlots
+		head, n.slot = &w.far[i], int32(1+nearSlots+i)
+	}
+	n.prev, n.next = nil, *head
+	if *head != nil {
+		P(*head).timerNode().prev = x
+	}
+	*head = x
+	w.count++
+}
+
+// remove takes x out; nothing happens when it is not in.
+func (w *wheel[T, P]) remove(x P) {
+	n := x.timerNode()
+	if n.slot == 0 {
+		return
+	}
+	if n.prev != nil {
+		P(n.prev).timerNode().next = n.next
+	} else if i := n.slot - 1; i < nearSlots {
+		w.near[i] = n.next
+	} else {
+		w.far[i-nearSlots] = n.next
+	}
+	if n.next != nil {
+		P(n.next).timerNode().prev = n.prev
+	}
+	n.prev, n.next, n.slot = nil, nil, 0
+	w.count--
+}
+
+// advance fires everything due up to now. fire is called after x has left the wheel and may put it back.
+func (w *wheel[T, P]) advance(now Time, fire func(P)) {
+	for target := int64(now) / tickMillis; w.now < target; {
+		if w.count == 0 {
+			w.now = target
+			return
+		}
+		w.now++
+		if w.now%nearSlots == 0 {
+			i := w.now / nearSlots % farSlots
+			for x := w.far[i]; x != nil; x = w.far[i] {
+				w.remove(x)
+				w.insert(x)
+				if P(x).timerNode().slot == int32(1+nearSlots+i) {
+					panic("broker: timer went back into the slot it came from")
+				}
+			}
+		}
+		i := w.now % nearSlots
+		for x := w.near[i]; x != nil; x = w.near[i] {
+			w.remove(x)
+			if P(x).timerNode().due > now {
+				w.insert(x)
+				continue
+			}
+			fire(x)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"net"
+
+	"github.com/gannetmq/gannet/engine/broker"
+)
+
+// conn joins a socket to the broker's connection; it is the broker.Transport of
+// that connection. Owned by one event loop.
+//
+// There is one for every client, so it is kept at 32 bytes: the state is told by
+// which of the pointers are set.
+//
+//	state     sock  peer
+//	opening   set   nil   core.Open has not returned (loop.opening is this conn)
+//	live      set   set   the only state in which data reaches the broker
+//	closing   set   nil   Close was called: it waits in loop.closing
+//	draining  set   nil   the broker is done with it, the socket still has bytes to send
+//	gone      nil   any   the socket is closed
+type conn struct {
+	sock socket
+	loop *loop
+	peer *broker.Conn
+}
+
+// Write implements broker.Transport. It takes all of b or returns an error, in
+// which case the connection is gone and Closed has been called already. In a
+// connection that was closed before, b is dropped and the error is net.ErrClosed.
+func (c *conn) Write(b []byte) error {
+	if c.sock == nil {
+		return net.ErrClosed
+	}
+	_, err := c.sock.Write(b)
+	return err
+}
+
+// Buffered implements broker.Transport.
+func (c *conn) Buffered() int {
+	if c.sock == nil {
+		return 0
+	}
+	return c.sock.OutboundBuffered()
+}
+
+// Close implements broker.Transport. Closed follows at the end of the turn, once,
+// and nothing that the client still sends reaches the broker. Calling it again, or
+// on a connection that is gone, does nothing.
+func (c *conn) Close() {
+	c.loop.closeLater(c)
+}
+
+// RemoteAddr implements broker.Transport. It returns the empty string when the
+// connection is gone.
+func (c *conn) RemoteAddr() string {
+	if c.sock == nil {
+		return ""
+	}
+	if addr := c.sock.RemoteAddr(); addr != nil {
+		return addr.String()
+	}
+	return ""
+}

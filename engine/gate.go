@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"sync/atomic"
+	"syscall"
+)
+
+// gate counts the connections of a server and refuses those above its bound. Safe
+// for concurrent use.
+type gate struct {
+	max  int64
+	open atomic.Int64
+
+	draining atomic.Bool
+	empty    chan struct{} // closed when the last connection leaves a draining gate
+	closed   atomic.Bool
+}
+
+func newGate(maxConnections int) *gate {
+	return &gate{max: int64(maxConnections), empty: make(chan struct{})}
+}
+
+// enter takes a place for one connection; false if all are taken.
+func (g *gate) enter() bool {
+	if g.open.Add(1) <= g.max {
+		return true
+	}
+	g.leave()
+	return false
+}
+
+// leave gives the place back.
+func (g *gate) leave() {
+	if g.open.Add(-1) == 0 && g.draining.Load() {
+		g.announce()
+	}
+}
+
+// drain announces on empty when nobody is left. Nobody may enter any more.
+func (g *gate) drain() {
+	g.draining.Store(true)
+	if g.open.Load() == 0 {
+		g.announce()
+	}
+}
+
+func (g *gate) announce() {
+	if g.closed.CompareAndSwap(false, true) {
+		close(g.empty)
+	}
+}
+
+// descriptorReserve is how many file descriptors are left to the store, to the
+// listeners and to connections that are being adopted (each needs two for a
+// moment), when the bound of the connections is derived from the limit.
+const descriptorReserve = 600
+
+// connectionsFor returns how many connections fit into the descriptors that this
+// process may have. The Go runtime has raised the soft limit to the hard one.
+func connectionsFor(descriptors uint64) int {
+	const most = 1 << 30 // also what "unlimited" means here
+	reserve := min(descriptorReserve, descriptors/4)
+	return int(min(descriptors-reserve, most))
+}
+
+// descriptorLimit returns the limit of open file descriptors of this process.
+func descriptorLimit() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return limit.Cur
+}

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gannetmq/gannet/engine/broker"
+)
+
+// tickEvery is how often every loop gets a tick.
+const tickEvery = 250 * time.Millisecond
+
+// Server is a broker with its listeners and event loops. Its methods are safe for
+// concurrent use; Run is called once.
+type Server struct {
+	options   Options
+	log       *slog.Logger
+	broker    *broker.Broker
+	listeners []*listener
+	loops     []*loop
+	gate      *gate
+	counters  counters
+	reserve   *reserve
+}
+
+// New checks o, creates the broker and opens the listeners, so that everything
+// that can be wrong with a configuration is wrong here. Clients that connect from
+// now on wait in the kernel until Run is called. A Server that is never run is given
+// up with Close. The only use of log is Warn and above, never for a message.
+func New(o Options, log *slog.Logger) (*Server, error) {
+	b := broker.New(o.Broker, o.Store, log)
+	s, err := newServer(o, log, func(wake func()) core { return b.NewLoop(wake) })
+	if err != nil {
+		return nil, err
+	}
+	s.broker = b
+	return s, nil
+}
+
+// newServer is New for any core.
+func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	s := &Server{options: o, log: log, gate: newGate(o.MaxConnections)}
+	var err error
+	if s.reserve, err = newReserve(); err != nil {
+		return nil, fmt.Errorf("reserve a file descriptor: %w", err)
+	}
+	if s.listeners, err = listenAll(o.Listeners); err != nil {
+		s.reserve.close()
+		return nil, err
+	}
+	c := newClock()
+	for range o.Loops {
+		l := newLoop(s.gate, c)
+		l.core = newCore(l.wake)
+		s.loops = append(s.loops, l)
+	}
+	return s, nil
+}
+
+// Broker returns the broker inside, for whoever publishes into it or asks it.
+func (s *Server) Broker() *broker.Broker { return s.broker }
+
+// Addrs returns the addresses of the listeners in the order of Options.Listeners,
+// with the ports that the system chose where port 0 was asked for.
+func (s *Server) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, l := range s.listeners {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
+
+// Close closes the listeners of a server that is not going to run. A running
+// server is ended by the context of Run.
+func (s *Server) Close() error {
+	closeAll(s.listeners)
+	s.reserve.close()
+	return nil
+}
+
+// Run serves clients until ctx ends. Then it stops accepting, has every client
+// told (a 5.0 client gets DISCONNECT 0x8B) and closes each connection when its
+// client has taken what was sent, waiting no longer than Options.ShutdownTimeout.
+// When it returns, every goroutine of the server has ended and every descriptor is
+// closed. The error is nil after an orderly end, also when time ran out.
+func (s *Server) Run(ctx context.Context) error {
+	r := newGnetReactor(s.log)
+	if err := r.start(s.loops); err != nil {
+		return errors.Join(err, s.Close())
+	}
+
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var ticker sync.WaitGroup
+	ticker.Go(func() { s.tick(running) })
+
+	accepting := &acceptors{
+		reactor:  r,
+		gate:     s.gate,
+		throttle: newThrottle(s.options.MaxAcceptRate),
+		reserve:  s.reserve,
+		counters: &s.counters,
+		log:      s.log,
+	}
+	for _, l := range s.listeners {
+		accepting.start(ctx, l)
+	}
+
+	<-ctx.Done()
+
+	err := s.Close()
+	accepting.wait.Wait()
+	s.drain()
+	end()
+	ticker.Wait()
+	for _, l := range s.loops {
+		l.silence()
+	}
+	err = errors.Join(err, r.stop())
+	for _, l := range s.loops {
+		l.finish()
+	}
+	return err
+}
+
+// tick requests a tick from every loop until ctx ends.
+func (s *Server) tick(ctx context.Context) {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			for _, l := range s.loops {
+				l.request(requestTick)
+			}
+		}
+	}
+}
+
+// drain has all connections closed and waits for it within the time allowed.
+func (s *Server) drain() {
+	for _, l := range s.loops {
+		l.request(requestShutdown)
+	}
+	s.gate.drain()
+	t := time.NewTimer(s.options.ShutdownTimeout)
+	defer t.Stop()
+	select {
+	case <-s.gate.empty:
+	case <-t.C:
+		s.log.Warn("shutdown: time is up", "connections", s.gate.open.Load())
+	}
+}

@@ -1,0 +1,262 @@
+package session
+
+import (
+	"strings"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
+// Hello holds the facts of an accepted CONNECT. It owns all its memory.
+type Hello struct {
+	Version      codec.Version
+	ClientID     string
+	UserName     string // the authenticated name where a method named one
+	Assigned     bool   // the server invented the Client Identifier
+	CleanStart   bool
+	KeepAlive    uint16 // seconds, as it will be enforced
+	ServerKeep   bool   // KeepAlive is the server's, not the client's
+	Expiry       uint32 // Session Expiry Interval in seconds, after the server's cap
+	ExpiryCapped bool
+
+	receiveMaximum uint16
+	aliasMaximum   uint16
+	maxPacketSize  uint32 // 0 = no limit
+	noProblemInfo  bool
+	wantResponse   bool
+	will           *Will
+	method         EnhancedMethod
+	authReply      []byte
+}
+
+// Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
+// dropped as soon as it ends.
+type Handshake struct {
+	hello    *Hello
+	exchange Exchange
+}
+
+// Packet judges one packet. It returns the Hello once the client is accepted; the CONNACK is then
+// Session.Connect's. While more packets are needed it returns nil without out.Close. A refusal appends
+// what the version's rules allow to out.Frames and sets out.Close.
+func (h *Handshake) Packet(cfg *Config, pol *Policy, f codec.Frame, out *Output) *Hello {
+	if h.hello == nil {
+		if f.Type != codec.TypeConnect {
+			// No CONNACK and no DISCONNECT before CONNECT [MQTT-3.1.0-1, MQTT-3.14.0-1].
+			out.close(codec.ProtocolError, "MQTT-3.1.0-1", "first packet is not CONNECT")
+			return nil
+		}
+		return h.connect(cfg, pol, f, out)
+	}
+	// Only AUTH and DISCONNECT may come during the exchange [MQTT-3.1.2-30].
+	switch f.Type {
+	case codec.TypeAuth:
+		a := &out.parsed.auth
+		if err := a.Parse(codec.V5, f.Flags, f.Body); err != nil {
+			return h.refuseError(err, out)
+		}
+		if a.Reason != codec.ContinueAuthentication {
+			return h.refuse(codec.ProtocolError, "MQTT-4.12.0-3", "AUTH is not a continuation", out)
+		}
+		if string(a.Properties.AuthenticationMethod) != h.hello.method.Name() {
+			return h.refuse(codec.BadAuthenticationMethod, "MQTT-4.12.0-5", "authentication method changed", out)
+		}
+		return h.step(a.Properties.AuthenticationData, out)
+	case codec.TypeDisconnect:
+		out.close(codec.NormalDisconnection, "", "client left during authentication")
+		return nil
+	default:
+		return h.refuse(codec.ProtocolError, "MQTT-3.1.2-30", "packet other than AUTH before CONNACK", out)
+	}
+}
+
+func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output) *Hello {
+	c := &out.parsed.connect
+	if err := c.Parse(f.Flags, f.Body); err != nil {
+		return h.badConnect(c, err, out)
+	}
+	h.hello = &Hello{
+		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
+		ClientID: string(c.ClientID), receiveMaximum: 65535,
+	}
+	hello, p := h.hello, &c.Properties
+	if c.HasUserName {
+		hello.UserName = string(c.UserName)
+	}
+	if c.Version == codec.V5 {
+		if p.Has(codec.PropSessionExpiryInterval) {
+			hello.Expiry = p.SessionExpiryInterval
+		}
+		if p.Has(codec.PropReceiveMaximum) {
+			hello.receiveMaximum = p.ReceiveMaximum
+		}
+		hello.aliasMaximum = p.TopicAliasMaximum
+		hello.maxPacketSize = p.MaximumPacketSize
+		hello.noProblemInfo = p.Has(codec.PropRequestProblemInformation) && p.RequestProblemInformation == 0
+		hello.wantResponse = p.RequestResponseInformation == 1
+	} else if !c.CleanStart {
+		hello.Expiry = NeverExpires
+	}
+	if hello.Expiry > cfg.MaxSessionExpiry {
+		hello.Expiry, hello.ExpiryCapped = cfg.MaxSessionExpiry, true
+	}
+	if m := cfg.MaxKeepAliveSecs; m > 0 && (hello.KeepAlive == 0 || hello.KeepAlive > m) {
+		if c.Version != codec.V5 {
+			return h.refuse(codec.ClientIdentifierNotValid, "", "keep alive above the server's maximum", out)
+		}
+		hello.KeepAlive, hello.ServerKeep = m, true
+	}
+	if len(c.ClientID) == 0 {
+		// 3.1 has no empty ids; 3.1.1 only with Clean Session 1 [MQTT-3.1.3-8 of 3.1.1].
+		if c.Version == codec.V31 || c.Version == codec.V311 && !c.CleanStart {
+			return h.refuse(codec.ClientIdentifierNotValid, "MQTT-3.1.3-8", "empty client identifier", out)
+		}
+		hello.ClientID, hello.Assigned = pol.NewClientID(), true
+	}
+	if c.HasWill && !h.takeWill(cfg, c, out) {
+		return nil
+	}
+	if p.Has(codec.PropAuthenticationMethod) {
+		for _, m := range pol.Methods {
+			if m.Name() == string(p.AuthenticationMethod) {
+				hello.method = m
+				h.exchange = m.Begin(hello.ClientID, hello.UserName)
+				var data []byte
+				if p.Has(codec.PropAuthenticationData) {
+					data = p.AuthenticationData
+				}
+				return h.step(data, out)
+			}
+		}
+		return h.refuse(codec.BadAuthenticationMethod, "MQTT-4.12.0-1", "unknown authentication method", out)
+	}
+	if !pol.AllowAnonymous {
+		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
+	}
+	return hello
+}
+
+// takeWill checks the will and keeps a copy [3.1.2.5, 3.1.3.2]. False: refused.
+func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
+	switch {
+	case c.WillQoS > cfg.MaxQoS:
+		h.refuse(codec.QoSNotSupported, "MQTT-3.2.2-12", "will QoS above the maximum", out)
+		return false
+	case c.WillRetain && cfg.RetainUnavailable:
+		h.refuse(codec.RetainNotSupported, "MQTT-3.2.2-13", "retained will, but retain is not available", out)
+		return false
+	case !codec.ValidTopicName(c.WillTopic) || !cfg.topicFits(c.WillTopic):
+		h.refuse(codec.TopicNameInvalid, "MQTT-3.3.2-2", "will topic", out)
+		return false
+	case cfg.Authorizer != nil && !cfg.Authorizer.MayPublish(Identity{h.hello.ClientID, h.hello.UserName}, c.WillTopic):
+		h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
+		return false
+	}
+	m := Message{Topic: c.WillTopic, Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
+	h.hello.will = &Will{Message: m.Keep(), DelaySeconds: c.WillProperties.WillDelayInterval}
+	if c.WillProperties.Has(codec.PropMessageExpiryInterval) {
+		h.hello.will.HasExpiry, h.hello.will.ExpirySeconds = true, c.WillProperties.MessageExpiryInterval
+	}
+	return true
+}
+
+// step feeds the enhanced authentication; the Hello comes back when it is complete.
+func (h *Handshake) step(data []byte, out *Output) *Hello {
+	reply, done, code := h.exchange.Step(data)
+	switch {
+	case code >= codec.UnspecifiedError:
+		return h.refuse(code, "MQTT-4.12.0-4", "enhanced authentication failed", out)
+	case !done:
+		out.Frames = appendAuth(out.Frames, codec.ContinueAuthentication, h.hello.method.Name(), reply)
+		return nil
+	}
+	if name := h.exchange.Identity(); name != "" {
+		h.hello.UserName = name
+	}
+	h.hello.authReply = reply
+	return h.hello
+}
+
+// badConnect answers a CONNECT that could not be read, as far as its version allows [MQTT-3.1.4-1, MQTT-4.13.1-1].
+func (h *Handshake) badConnect(c *codec.Connect, err error, out *Output) *Hello {
+	e := err.(*codec.Error)
+	switch {
+	case e.Code == codec.UnsupportedProtocolVersion && c.Version != 0 && c.Version < codec.V5:
+		// [MQTT-3.1.2-2 of 3.1.1]: 0x01, in the layout that old clients read.
+		out.Frames = (&codec.Connack{Return: codec.RefusedVersion}).Append(out.Frames, codec.V311)
+	case e.Code == codec.UnsupportedProtocolVersion || c.Version == codec.V5:
+		out.Frames = (&codec.Connack{Reason: e.Code}).Append(out.Frames, codec.V5)
+	}
+	out.close(e.Code, e.Statement, e.Message)
+	return nil
+}
+
+func (h *Handshake) refuseError(err error, out *Output) *Hello {
+	e := err.(*codec.Error)
+	return h.refuse(e.Code, e.Statement, e.Message, out)
+}
+
+// refuse answers with CONNACK and closes. 3.x clients get a return code where one fits, else a bare close.
+func (h *Handshake) refuse(code codec.ReasonCode, statement, why string, out *Output) *Hello {
+	out.Frames = AppendRefusal(out.Frames, h.hello, code, why)
+	out.close(code, statement, why)
+	return nil
+}
+
+// AppendRefusal appends the CONNACK that refuses the client of hello with code, if its version has one for it.
+func AppendRefusal(dst []byte, hello *Hello, code codec.ReasonCode, why string) []byte {
+	if hello.Version != codec.V5 {
+		if ret, ok := code.ConnectReturn(); ok {
+			return (&codec.Connack{Return: ret}).Append(dst, hello.Version)
+		}
+		return dst
+	}
+	if !code.AllowedIn(codec.TypeConnack) {
+		code = codec.UnspecifiedError
+	}
+	ack := codec.Connack{Reason: code}
+	if !hello.noProblemInfo {
+		ack.Properties.ReasonString = []byte(why)
+		ack.Properties.Set(codec.PropReasonString)
+	}
+	start := len(dst)
+	dst = ack.Append(dst, codec.V5)
+	if hello.tooLarge(len(dst) - start) { // [MQTT-3.2.2-19]
+		ack.Properties.Reset()
+		dst = ack.Append(dst[:start], codec.V5)
+		if hello.tooLarge(len(dst) - start) { // [MQTT-3.1.2-24]
+			dst = dst[:start]
+		}
+	}
+	return dst
+}
+
+func (h *Hello) tooLarge(n int) bool { return h.maxPacketSize > 0 && n > int(h.maxPacketSize) }
+
+func appendAuth(dst []byte, code codec.ReasonCode, method string, data []byte) []byte {
+	a := codec.Auth{Reason: code}
+	a.Properties.AuthenticationMethod = []byte(method)
+	a.Properties.Set(codec.PropAuthenticationMethod)
+	if data != nil {
+		a.Properties.AuthenticationData = data
+		a.Properties.Set(codec.PropAuthenticationData)
+	}
+	return a.Append(dst, codec.V5)
+}
+
+func (out *Output) close(code codec.ReasonCode, statement, why string) {
+	if out.Close {
+		return
+	}
+	out.Close, out.Reason, out.Statement, out.Why = true, code, statement, why
+}
+
+// topicFits holds a name or filter against the bounds on length and levels.
+func (cfg *Config) topicFits(t []byte) bool {
+	if len(t) > cfg.MaxTopicBytes {
+		return false
+	}
+	if len(t) < cfg.MaxTopicLevels {
+		return true // fewer bytes than levels allowed
+	}
+	return strings.Count(bytesAsString(t), "/") < cfg.MaxTopicLevels
+}

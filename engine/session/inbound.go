@@ -1,0 +1,310 @@
+package session
+
+import "github.com/gannetmq/gannet/codec"
+
+// heldAck is an acknowledgement that leaves once the store says that ticket is durable.
+type heldAck struct {
+	ticket uint64
+	size   int
+	frame  [8]byte
+	long   []byte // instead of frame, when it does not fit
+}
+
+// publish takes an application message from the client: named stages in a fixed order. What passes all of
+// them is handed out for routing; the caller answers with Acknowledge.
+func (s *Session) publish(f codec.Frame, now Time, out *Output) {
+	p := &out.parsed.publish
+	if err := p.Parse(s.version, f.Flags, f.Body); err != nil {
+		s.fail(err, out)
+		return
+	}
+	if p.Properties.Has(codec.PropSubscriptionIdentifier) {
+		s.protocolError("MQTT-3.3.4-6", "Subscription Identifier in a client's PUBLISH", out)
+		return
+	}
+	if !s.capable(p, out) || !s.withinReceiveMaximum(p, out) || !s.resolveAlias(p, out) {
+		return
+	}
+	if !s.cfg.topicFits(p.Topic) {
+		s.refusePublish(p, codec.TopicNameInvalid, "topic has too many levels or bytes", out)
+		return
+	}
+	if a := s.cfg.Authorizer; a != nil && !a.MayPublish(Identity{s.clientID, s.userName}, p.Topic) {
+		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
+		return
+	}
+	if p.QoS == codec.QoS2 && s.isRepeat(p, out) {
+		return
+	}
+	if p.QoS > codec.QoS0 {
+		s.receiving++
+		out.AckID, out.AckQoS = p.PacketID, p.QoS
+	}
+	m := &out.Publish
+	m.Topic, m.Payload, m.Properties = p.Topic, p.Payload, p.Passthrough
+	m.QoS, m.Retain, m.From, m.Expires = p.QoS, p.Retain, s.ID, 0
+	m.kept, m.copy = false, nil
+	if p.Properties.Has(codec.PropMessageExpiryInterval) {
+		m.Expires = now + Seconds(p.Properties.MessageExpiryInterval)
+	}
+	out.HasPublish = true
+}
+
+// capable holds the packet against what CONNACK announced.
+func (s *Session) capable(p *codec.Publish, out *Output) bool {
+	switch {
+	case p.QoS > s.cfg.MaxQoS:
+		s.closeWith(codec.QoSNotSupported, "MQTT-3.2.2-11", "QoS above the announced maximum", out)
+	case p.Retain && s.cfg.RetainUnavailable:
+		s.closeWith(codec.RetainNotSupported, "MQTT-3.2.2-14", "retain is not available", out)
+	default:
+		return true
+	}
+	return false
+}
+
+// withinReceiveMaximum counts unfinished QoS 1/2 PUBLISH of 5.0 clients [MQTT-3.3.4-7, MQTT-3.3.4-9].
+func (s *Session) withinReceiveMaximum(p *codec.Publish, out *Output) bool {
+	if p.QoS == codec.QoS0 || s.version != codec.V5 || s.receiving < uint32(s.cfg.ReceiveMaximum) {
+		return true
+	}
+	if p.QoS == codec.QoS2 && s.more != nil && s.more.received.has(p.PacketID) {
+		return true // a repeat uses no further slot
+	}
+	s.closeWith(codec.ReceiveMaximumExceeded, "MQTT-3.3.4-7", "more unacknowledged PUBLISH than the receive maximum", out)
+	return false
+}
+
+// isRepeat answers a QoS 2 PUBLISH that came before: PUBREC again, not routed again [MQTT-4.3.3-10].
+func (s *Session) isRepeat(p *codec.Publish, out *Output) bool {
+	if s.more == nil || !s.more.received.has(p.PacketID) {
+		return false
+	}
+	for i := range s.more.held {
+		if h := &s.more.held[i]; h.isPubrec(p.PacketID) {
+			return true // the first PUBREC still waits for the store
+		}
+	}
+	out.Frames = codec.AppendPubackShort(out.Frames, codec.TypePubrec, p.PacketID)
+	return true
+}
+
+func (h *heldAck) isPubrec(id uint16) bool {
+	return h.long == nil && h.size == 4 && h.frame[0] == byte(codec.TypePubrec)<<4 &&
+		h.frame[2] == byte(id>>8) && h.frame[3] == byte(id)
+}
+
+// refusePublish turns one message down without closing, where the version can say so: 5.0 by PUBACK or
+// PUBREC; 3.x is acknowledged as usual and the message goes nowhere [MQTT-3.3.5-2 of 3.1.1]. QoS 0 is dropped.
+func (s *Session) refusePublish(p *codec.Publish, code codec.ReasonCode, why string, out *Output) {
+	out.Reason, out.Why = code, why
+	if p.QoS == codec.QoS0 {
+		return
+	}
+	if s.version != codec.V5 {
+		code = codec.Success
+		if p.QoS == codec.QoS2 {
+			s.extra().received.add(p.PacketID)
+			s.receiving++
+		}
+	}
+	s.appendAck(ackType(p.QoS), p.PacketID, code, why, out)
+}
+
+func ackType(q codec.QoS) codec.PacketType {
+	if q == codec.QoS2 {
+		return codec.TypePubrec
+	}
+	return codec.TypePuback
+}
+
+// Acknowledge answers the PUBLISH that was handed out for routing, with the code that routing gave. When the
+// answer has to wait for the store, the caller passes what was appended on to Hold.
+func (s *Session) Acknowledge(id uint16, qos codec.QoS, code codec.ReasonCode, out *Output) {
+	if s.phase != connected {
+		return
+	}
+	if s.version != codec.V5 {
+		code = codec.Success
+	}
+	if qos == codec.QoS2 && code < codec.UnspecifiedError {
+		s.extra().received.add(id) // still counts against Receive Maximum, until PUBREL
+		if s.durable() {
+			out.record(Record{Kind: ReceivedPut, Session: s.ID, ID: id})
+		}
+	} else {
+		s.receiving--
+	}
+	s.appendAck(ackType(qos), id, code, "", out)
+}
+
+// Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket:
+// PUBACK, PUBREC and PUBCOMP, and CONNACK, SUBACK and UNSUBACK of durable sessions.
+func (s *Session) Hold(ticket uint64, start int, out *Output) {
+	frame := out.Frames[start:]
+	if len(frame) == 0 {
+		return
+	}
+	m := s.extra()
+	if len(m.held) >= s.cfg.MaxHeldAcks {
+		out.Frames = out.Frames[:start]
+		s.closeWith(codec.QuotaExceeded, "", "too many acknowledgements wait for the store", out)
+		return
+	}
+	h := heldAck{ticket: ticket, size: len(frame)}
+	if len(frame) <= len(h.frame) {
+		copy(h.frame[:], frame)
+	} else {
+		h.long = append([]byte(nil), frame...)
+	}
+	if finishesPublish(frame) {
+		s.receiving++ // until it is written
+	}
+	m.held = append(m.held, h)
+	out.Frames = out.Frames[:start]
+}
+
+// finishesPublish tells whether writing this packet gives a Receive Maximum slot back to the client.
+func finishesPublish(b []byte) bool {
+	return b[0] == byte(codec.TypePuback)<<4 || b[0] == byte(codec.TypePubrec)<<4 && len(b) > 4 && b[4] >= 0x80
+}
+
+// Durable releases what waited for ticket or an earlier one, and tells whether more still waits.
+func (s *Session) Durable(ticket uint64, out *Output) (waiting bool) {
+	m := s.more
+	if m == nil || s.phase != connected {
+		return false
+	}
+	n := 0
+	for n < len(m.held) && m.held[n].ticket <= ticket {
+		h := &m.held[n]
+		b := h.long
+		if b == nil {
+			b = h.frame[:h.size]
+		}
+		if finishesPublish(b) {
+			s.receiving--
+		}
+		out.Frames = append(out.Frames, b...)
+		n++
+	}
+	m.held = append(m.held[:0], m.held[n:]...)
+	if len(m.held) == 0 {
+		m.held = nil
+	}
+	return len(m.held) > 0
+}
+
+// pubrel finishes an inbound QoS 2 message [MQTT-4.3.3-11].
+func (s *Session) pubrel(f codec.Frame, out *Output) {
+	a := &out.parsed.ack
+	if err := a.Parse(codec.TypePubrel, s.version, f.Flags, f.Body); err != nil {
+		s.fail(err, out)
+		return
+	}
+	code := codec.Success
+	if s.more != nil && s.more.received.remove(a.PacketID) {
+		s.receiving--
+		if s.durable() {
+			out.record(Record{Kind: ReceivedDelete, Session: s.ID, ID: a.PacketID})
+		}
+	} else if s.version == codec.V5 {
+		code = codec.PacketIdentifierNotFound
+	}
+	s.appendAck(codec.TypePubcomp, a.PacketID, code, "", out)
+}
+
+// appendAck writes one of the PUBACK family in its shortest form; a refusal says why when the client
+// wants to know and can take it [MQTT-3.1.2-29, MQTT-3.4.2-2, MQTT-3.5.2-2].
+func (s *Session) appendAck(t codec.PacketType, id uint16, code codec.ReasonCode, why string, out *Output) {
+	if code == codec.Success || s.version != codec.V5 {
+		out.Frames = codec.AppendPubackShort(out.Frames, t, id)
+		return
+	}
+	a := codec.Ack{PacketID: id, Reason: code}
+	if why != "" && !s.noProblemInfo {
+		a.Properties.ReasonString = []byte(why)
+		a.Properties.Set(codec.PropReasonString)
+	}
+	start := len(out.Frames)
+	out.Frames = a.Append(out.Frames, t, s.version)
+	if s.tooLarge(len(out.Frames) - start) {
+		a.Properties.Reset()
+		out.Frames = a.Append(out.Frames[:start], t, s.version)
+	}
+}
+
+// resolveAlias replaces a Topic Alias by its topic, or learns it [3.3.2.3.4]. False: the connection closes.
+func (s *Session) resolveAlias(p *codec.Publish, out *Output) bool {
+	if !p.Properties.Has(codec.PropTopicAlias) {
+		return true
+	}
+	alias := p.Properties.TopicAlias
+	if alias == 0 || alias > s.cfg.TopicAliasMaximum {
+		s.closeWith(codec.TopicAliasInvalid, "MQTT-3.3.2-9", "topic alias above the announced maximum", out)
+		return false
+	}
+	m := s.extra()
+	if len(p.Topic) > 0 {
+		for len(m.aliasIn) < int(alias) {
+			m.aliasIn = append(m.aliasIn, nil)
+		}
+		if bytesAsString(m.aliasIn[alias-1]) != bytesAsString(p.Topic) {
+			// A new slice each time: the old one may be borrowed by a message under way.
+			m.aliasIn[alias-1] = append([]byte(nil), p.Topic...)
+		}
+		return true
+	}
+	if len(m.aliasIn) < int(alias) || m.aliasIn[alias-1] == nil {
+		s.protocolError("MQTT-3.3.2-7", "topic alias that was never set on this connection", out)
+		return false
+	}
+	p.Topic = m.aliasIn[alias-1]
+	return true
+}
+
+// reauthenticate runs an AUTH exchange on a live connection [4.12.1].
+func (s *Session) reauthenticate(f codec.Frame, out *Output) {
+	a := &out.parsed.auth
+	if s.version != codec.V5 {
+		s.protocolError("", "AUTH before MQTT 5.0", out)
+		return
+	}
+	if err := a.Parse(s.version, f.Flags, f.Body); err != nil {
+		s.fail(err, out)
+		return
+	}
+	if s.more == nil || s.more.method == nil {
+		s.protocolError("MQTT-4.12.0-7", "AUTH without an authentication method in CONNECT", out)
+		return
+	}
+	m := s.more
+	if string(a.Properties.AuthenticationMethod) != m.method.Name() {
+		s.protocolError("MQTT-4.12.1-1", "authentication method changed", out)
+		return
+	}
+	switch {
+	case a.Reason == codec.ReAuthenticate && m.exchange == nil:
+		m.exchange = m.method.Begin(s.clientID, s.userName)
+	case a.Reason == codec.ContinueAuthentication && m.exchange != nil:
+	default:
+		s.protocolError("MQTT-3.15.2-1", "AUTH out of place", out)
+		return
+	}
+	reply, done, code := m.exchange.Step(a.Properties.AuthenticationData)
+	if code < codec.UnspecifiedError && done && m.exchange.Identity() != s.userName {
+		code = codec.NotAuthorized // a connection keeps its user
+	}
+	if code >= codec.UnspecifiedError { // [MQTT-4.12.1-2]
+		if !code.AllowedIn(codec.TypeDisconnect) {
+			code = codec.NotAuthorized
+		}
+		s.closeWith(code, "MQTT-4.12.1-2", "re-authentication failed", out)
+		return
+	}
+	reason := codec.ContinueAuthentication
+	if done {
+		reason, m.exchange = codec.Success, nil
+	}
+	out.Frames = appendAuth(out.Frames, reason, m.method.Name(), reply)
+}

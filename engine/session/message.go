@@ -1,0 +1,86 @@
+package session
+
+import "github.com/gannetmq/gannet/codec"
+
+// Message is one application message.
+//
+// A Message made from a packet borrows its slices from the read buffer and lives as long as
+// that packet is processed. Whoever keeps it calls Keep, which copies it once for all keepers.
+// A kept Message is immutable and may be shared between goroutines.
+type Message struct {
+	Topic      []byte
+	Payload    []byte
+	Properties []byte // encoded properties that are forwarded unchanged, in order
+	Expires    Time   // 0 = never
+	From       uint64 // ID of the publishing session; 0 = none
+	QoS        codec.QoS
+	Retain     bool
+
+	kept bool
+	copy *Message // what Keep made
+}
+
+// Keep returns an immutable copy that outlives the read buffer. The first call copies; later calls, and
+// calls on the copy, return the same Message.
+func (m *Message) Keep() *Message {
+	if m.kept {
+		return m
+	}
+	if m.copy == nil {
+		b := make([]byte, 0, len(m.Topic)+len(m.Properties)+len(m.Payload))
+		b = append(b, m.Topic...)
+		t := len(b)
+		b = append(b, m.Properties...)
+		p := len(b)
+		b = append(b, m.Payload...)
+		c := *m
+		c.kept = true
+		c.Topic, c.Properties, c.Payload = b[:t:t], b[t:p:p], b[p:]
+		m.copy = &c
+	}
+	return m.copy
+}
+
+// Size is what the message counts against byte bounds.
+func (m *Message) Size() int { return len(m.Topic) + len(m.Properties) + len(m.Payload) }
+
+// Expired tells whether the Message Expiry Interval has run out [MQTT-3.3.2-5].
+func (m *Message) Expired(now Time) bool { return m.Expires != 0 && now >= m.Expires }
+
+// remaining is the interval to forward: what was received minus whole seconds waited [MQTT-3.3.2-6].
+func (m *Message) remaining(now Time) (seconds uint32, has bool) {
+	if m.Expires == 0 {
+		return 0, false
+	}
+	left := m.Expires - now
+	if left <= 0 {
+		return 0, true
+	}
+	return uint32((left + 999) / 1000), true
+}
+
+// Outgoing is one message on its way to many sessions at one instant. It remembers the encoding that
+// most of them share. Owned by one goroutine; Reset before each message.
+type Outgoing struct {
+	M   *Message
+	Now Time
+
+	forms [2][2]form // [5.0?][has packet id?]
+	buf   []byte
+	wide  bool
+}
+
+// form is an encoded PUBLISH inside buf; at is where its Packet Identifier stands.
+type form struct{ from, to, at int }
+
+// Reset starts a new message. wide says that several sessions will get it, so that encodings are worth remembering.
+func (o *Outgoing) Reset(m *Message, now Time, wide bool) {
+	o.M, o.Now, o.wide = m, now, wide
+	if len(o.buf) > 0 {
+		o.forms = [2][2]form{}
+		o.buf = o.buf[:0]
+		if cap(o.buf) > 256<<10 {
+			o.buf = nil
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package session
+
+import "github.com/gannetmq/gannet/codec"
+
+// Output is what one call decided. The caller owns it, calls Reset between calls and acts on it after
+// the session's lock is released. Slices are valid until the next Reset; filters in Changes stay valid.
+type Output struct {
+	// Frames collects bytes for this client in the order to be written. The caller may hand in a buffer
+	// that already holds bytes; they are appended to.
+	Frames []byte
+	// Room is how many bytes Frames may hold before deliveries wait (QoS 1/2) or are dropped (QoS 0). Set by the caller.
+	Room int
+
+	Publish    Message // to be routed when HasPublish; borrowed from the packet
+	HasPublish bool
+	// After routing, Acknowledge must be called when AckQoS > 0.
+	AckID  uint16
+	AckQoS codec.QoS
+
+	Changes    []Change     // subscriptions for the router, in order
+	Redispatch []Redispatch // messages of shared groups that another member should get
+	Records    []Record     // facts to make durable, in order
+	Drops      Drops        // what was given up, by reason
+
+	Close     bool // close the connection after writing Frames; ConnectionLost has not been called yet
+	Graceful  bool // with Close: the client said DISCONNECT, so that ConnectionLost discards the will unless 0x04
+	Reason    codec.ReasonCode
+	Statement string // statement id of the rule that was broken, if any
+	Why       string // one phrase for the log
+	Ended     bool   // the session state is gone; it must leave the registry
+	Acked     bool   // a window slot came free: queues of shared groups may move
+	Full      bool   // something waits for room in the connection only: call Drain when there is some
+
+	parsed parsed
+}
+
+// parsed holds reused packet structs: parsing into them allocates nothing in the steady state.
+type parsed struct {
+	connect     codec.Connect
+	publish     codec.Publish
+	ack         codec.Ack
+	subscribe   codec.Subscribe
+	unsubscribe codec.Unsubscribe
+	disconnect  codec.Disconnect
+	auth        codec.Auth
+	delivery    codec.Delivery
+	suback      codec.Suback
+	unsuback    codec.Unsuback
+}
+
+// Reset empties everything but Frames and Room.
+func (o *Output) Reset() {
+	if o.HasPublish {
+		o.HasPublish = false
+		o.Publish = Message{}
+	}
+	o.AckID, o.AckQoS = 0, 0
+	if len(o.Changes)+len(o.Redispatch)+len(o.Records) > 0 {
+		clear(o.Changes)
+		clear(o.Redispatch)
+		clear(o.Records)
+		o.Changes, o.Redispatch, o.Records = o.Changes[:0], o.Redispatch[:0], o.Records[:0]
+	}
+	if o.Drops.Any {
+		o.Drops = Drops{}
+	}
+	o.Close, o.Graceful, o.Ended, o.Acked, o.Full = false, false, false, false, false
+	o.Reason, o.Statement, o.Why = 0, "", ""
+}
+
+// Change is one subscription to add to or remove from the router.
+type Change struct {
+	Remove  bool
+	Group   string // share name, empty for an ordinary subscription
+	Filter  string // without $share/name/
+	Options SubscriptionOptions
+	Replay  bool // retained messages are to be sent [MQTT-3.3.1-9, -10, -11]
+}
+
+// Redispatch is a message of a shared group that its member will not finish.
+type Redispatch struct {
+	Group   GroupRef
+	Message *Message
+}
+
+// GroupRef identifies a shared subscription group to the broker.
+type GroupRef any
+
+// DropReason says why a message did not reach a session.
+type DropReason uint8
+
+// The reasons, each with its own counter.
+const (
+	DropQueueFull    DropReason = iota // the oldest queued message made room, or the newest found none
+	DropOutboundFull                   // QoS 0 to a connection that reads too slowly
+	DropExpired                        // Message Expiry Interval ran out before it was sent
+	DropTooLarge                       // beyond the client's Maximum Packet Size [MQTT-3.1.2-25]
+	DropSessionEnded                   // still queued or in flight when the session ended
+	DropOffline                        // QoS 0 to a parked session
+	DropRefused                        // the client answered PUBACK or PUBREC >= 0x80
+	DropGroupFull                      // the queue of a shared group was full
+	DropGroupGone                      // a shared group lost its last member
+	DropRetainedFull                   // the retained store was full: not retained, but delivered
+	DropReasons                        // how many there are
+)
+
+var dropNames = [DropReasons]string{
+	"queue-full", "outbound-full", "expired", "too-large", "session-ended", "offline-qos0", "refused-by-client",
+	"group-queue-full", "group-gone", "retained-full",
+}
+
+func (r DropReason) String() string { return dropNames[r] }
+
+// Drops counts what one call gave up.
+type Drops struct {
+	Any bool
+	N   [DropReasons]uint32
+}
+
+func (d *Drops) add(r DropReason, n int) {
+	if n > 0 {
+		d.Any = true
+		d.N[r] += uint32(n)
+	}
+}

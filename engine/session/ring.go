@@ -1,0 +1,226 @@
+package session
+
+import "github.com/gannetmq/gannet/codec"
+
+// entryState is where a delivery stands.
+type entryState uint8
+
+const (
+	awaitsAck     entryState = iota // PUBLISH sent; PUBACK or PUBREC is next
+	awaitsPubcomp                   // PUBREL sent
+	awaitsResend                    // as awaitsAck, but not yet sent on this connection
+	settledEntry                    // done; leaves when it reaches the front
+)
+
+// entry is one message owed to the session, queued or in flight.
+type entry struct {
+	seq    uint64
+	msg    *Message // nil where a resend is never needed
+	group  GroupRef
+	idList *[]uint32
+	id0    uint32
+	qos    codec.QoS
+	retain bool
+	state  entryState
+}
+
+// setIDs remembers Subscription Identifiers: one in place, several in a copy.
+func (e *entry) setIDs(ids []uint32) {
+	switch len(ids) {
+	case 0:
+	case 1:
+		e.id0 = ids[0]
+	default:
+		l := append([]uint32(nil), ids...)
+		e.idList = &l
+	}
+}
+
+func (e *entry) ids() []uint32 {
+	switch {
+	case e.idList != nil:
+		return *e.idList
+	case e.id0 != 0:
+		return []uint32{e.id0}
+	}
+	return nil
+}
+
+// fifo is a growing ring buffer of entries in the order of their sequence numbers.
+type fifo struct {
+	buf  []entry // length is zero or a power of two
+	head int
+	n    int
+}
+
+func (f *fifo) at(i int) *entry { return &f.buf[(f.head+i)&(len(f.buf)-1)] }
+
+func (f *fifo) push(e entry) {
+	if f.n == len(f.buf) {
+		grown := make([]entry, max(4, 2*len(f.buf)))
+		for i := range f.n {
+			grown[i] = *f.at(i)
+		}
+		f.buf, f.head = grown, 0
+	}
+	f.n++
+	*f.at(f.n - 1) = e
+}
+
+func (f *fifo) pop() entry {
+	p := f.at(0)
+	e := *p
+	*p = entry{}
+	f.head = (f.head + 1) & (len(f.buf) - 1)
+	f.n--
+	return e
+}
+
+// trim gives an empty buffer back, and a nearly empty large one for a smaller.
+func (f *fifo) trim() {
+	if f.n == 0 {
+		*f = fifo{}
+	} else if len(f.buf) > 64 && f.n < len(f.buf)/8 {
+		small := fifo{}
+		for i := range f.n {
+			small.push(*f.at(i))
+		}
+		*f = small
+	}
+}
+
+// queue holds what is not sent yet, with its size in bytes.
+type queue struct {
+	fifo
+	bytes int
+}
+
+func (q *queue) len() int { return q.n }
+
+func (q *queue) front() *entry { return q.at(0) }
+
+func (q *queue) push(e entry) {
+	q.bytes += e.msg.Size()
+	q.fifo.push(e)
+}
+
+func (q *queue) pop() entry {
+	e := q.fifo.pop()
+	q.bytes -= e.msg.Size()
+	if q.n == 0 && len(q.buf) > 64 {
+		q.buf, q.head = nil, 0
+	}
+	return e
+}
+
+// filter keeps the entries that keep says so of.
+func (q *queue) filter(keep func(*entry) bool) {
+	for range q.n {
+		e := q.pop()
+		if keep(&e) {
+			q.push(e)
+		}
+	}
+}
+
+// ring holds what is in flight. Settled entries in the middle stay until the front reaches them, so that a
+// Packet Identifier finds its entry by arithmetic in the usual case and by binary search after gaps.
+type ring struct {
+	fifo
+	live int // entries that are not settled
+}
+
+func (r *ring) push(e entry) {
+	r.live++
+	r.fifo.push(e)
+}
+
+// spanBefore is the distance from the oldest entry to seq, which must stay below maxSpan.
+func (r *ring) spanBefore(seq uint64) uint64 {
+	if r.n == 0 {
+		return 0
+	}
+	return seq - r.at(0).seq
+}
+
+// find returns the live entry with this Packet Identifier, or nil.
+func (r *ring) find(id uint16) *entry {
+	if r.n == 0 || id == 0 {
+		return nil
+	}
+	first := r.at(0).seq
+	offset := (uint64(id-1) + maxSpan - first%maxSpan) % maxSpan
+	seq := first + offset
+	if offset < uint64(r.n) {
+		if e := r.at(int(offset)); e.seq == seq {
+			return liveOrNil(e)
+		}
+	}
+	lo, hi := 0, r.n
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if r.at(mid).seq < seq {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo < r.n && r.at(lo).seq == seq {
+		return liveOrNil(r.at(lo))
+	}
+	return nil
+}
+
+func liveOrNil(e *entry) *entry {
+	if e.state == settledEntry {
+		return nil
+	}
+	return e
+}
+
+// settle marks e done and lets settled entries at the front go.
+func (r *ring) settle(e *entry) {
+	*e = entry{seq: e.seq, state: settledEntry}
+	r.live--
+	for r.n > 0 && r.at(0).state == settledEntry {
+		r.pop()
+	}
+}
+
+// each visits live entries in order. The visitor may settle the entry it is given, but no other.
+func (r *ring) each(f func(*entry)) {
+	if r.live == 0 {
+		return
+	}
+	first := r.at(0).seq
+	last := r.at(r.n - 1).seq
+	for i := 0; i < r.n; {
+		e := r.at(i)
+		seq := e.seq
+		if e.state != settledEntry {
+			f(e)
+		}
+		if r.n == 0 || seq == last {
+			return
+		}
+		// Settling may have popped the front: step by sequence number, not by index.
+		if now := r.at(0).seq; now != first {
+			first = now
+			for i = 0; i < r.n && r.at(i).seq <= seq; i++ {
+			}
+			continue
+		}
+		i++
+	}
+}
+
+// unsettledPublishes counts deliveries the client has not received for certain.
+func (r *ring) unsettledPublishes() int {
+	n := 0
+	r.each(func(e *entry) {
+		if e.state != awaitsPubcomp {
+			n++
+		}
+	})
+	return n
+}

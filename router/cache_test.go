@@ -1,0 +1,198 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestCacheAnswersFromMemoryUntilAChange(t *testing.T) {
+	changes := []struct {
+		name   string
+		change func(r *Router[int])
+		fresh  bool
+	}{
+		{"nothing", func(r *Router[int]) {}, true},
+		{"exact", func(r *Router[int]) { r.Subscribe("", "a/b/c", 9, Options{}) }, false},
+		{"two literals", func(r *Router[int]) { r.Subscribe("", "a/b/+", 9, Options{}) }, false},
+		{"one literal", func(r *Router[int]) { r.Subscribe("", "a/#", 9, Options{}) }, false},
+		{"front", func(r *Router[int]) { r.Subscribe("", "#", 9, Options{}) }, false},
+		{"gone", func(r *Router[int]) { r.Unsubscribe("", "a/b/+", 1) }, false},
+		{"options", func(r *Router[int]) { r.Subscribe("", "a/b/+", 1, Options{QoS: 1}) }, false},
+		{"same options", func(r *Router[int]) { r.Subscribe("", "a/b/+", 1, Options{}) }, true},
+		{"new group", func(r *Router[int]) { r.Subscribe("h", "a/b/+", 1, Options{}) }, false},
+		{"new member", func(r *Router[int]) { r.Subscribe("g", "a/b/+", 9, Options{}) }, true},
+		{"dead group", func(r *Router[int]) { r.Unsubscribe("g", "a/b/+", 1) }, false},
+		{"absent", func(r *Router[int]) { r.Unsubscribe("", "a/b/+", 9) }, true},
+	}
+	for _, test := range changes {
+		t.Run(test.name, func(t *testing.T) {
+			r := New[int](Config{})
+			mustSubscribe(t, r, "", "a/b/+", 1, Options{})
+			mustSubscribe(t, r, "g", "a/b/+", 1, Options{})
+			c := r.NewCache(0)
+			topic := []byte("a/b/c")
+			c.Match(topic)
+			before := c.Stats()
+			test.change(r)
+			got := describe(c.Match(topic))
+			var m Matches[int]
+			r.Match(topic, &m)
+			if want := describe(&m); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+			if fresh := c.Stats().Hits == before.Hits+1; fresh != test.fresh {
+				t.Errorf("answered from memory: %v, want %v", fresh, test.fresh)
+			}
+		})
+	}
+}
+
+func TestCacheRemembersThatNothingMatches(t *testing.T) {
+	r := New[int](Config{})
+	c := r.NewCache(0)
+	for range 3 {
+		if m := c.Match([]byte("a")); len(m.Subs) != 0 {
+			t.Fatalf("%v", m.Subs)
+		}
+	}
+	if got := c.Stats(); got != (CacheStats{Hits: 2, Misses: 1}) {
+		t.Errorf("%+v", got)
+	}
+	// The first subscriber of an empty shard is not overlooked.
+	mustSubscribe(t, r, "", "a", 1, Options{})
+	if m := c.Match([]byte("a")); len(m.Subs) != 1 {
+		t.Errorf("%v", m.Subs)
+	}
+}
+
+func TestCacheHitDoesNotAllocate(t *testing.T) {
+	r := New[int](Config{})
+	mustSubscribe(t, r, "", "a/b", 1, Options{})
+	mustSubscribe(t, r, "g", "a/+", 1, Options{})
+	c := r.NewCache(0)
+	topic := []byte("a/b")
+	c.Match(topic)
+	if allocs := testing.AllocsPerRun(100, func() { c.Match(topic) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+func TestCacheKeepsItsOwnCopyOfTheTopic(t *testing.T) {
+	r := New[int](Config{})
+	mustSubscribe(t, r, "", "a", 1, Options{})
+	c := r.NewCache(0)
+	topic := []byte("a")
+	c.Match(topic)
+	topic[0] = 'b'
+	if m := c.Match(topic); len(m.Subs) != 0 {
+		t.Error("the answer of a is given for b")
+	}
+	if m := c.Match([]byte("a")); len(m.Subs) != 1 || c.Stats().Hits != 1 {
+		t.Errorf("%v, %+v", m.Subs, c.Stats())
+	}
+}
+
+func TestCacheDoesNotKeepWideAnswersAndLongTopics(t *testing.T) {
+	r := New[int](Config{})
+	for s := range cachedWidthMax + 1 {
+		mustSubscribe(t, r, "", "wide", s, Options{})
+	}
+	mustSubscribe(t, r, "", "long/+", 1, Options{})
+	c := r.NewCache(0)
+	longest := "long/" + strings.Repeat("x", cachedTopicMax-5)
+	for range 2 {
+		if m := c.Match([]byte("wide")); len(m.Subs) != cachedWidthMax+1 {
+			t.Errorf("wide: %d matches", len(m.Subs))
+		}
+		if m := c.Match([]byte(longest + "x")); len(m.Subs) != 1 {
+			t.Errorf("long: %d matches", len(m.Subs))
+		}
+	}
+	if got := c.Stats(); got != (CacheStats{Bypassed: 4}) || c.kept != 0 {
+		t.Errorf("%+v, kept %d", got, c.kept)
+	}
+	// A narrow answer behind a wide one is kept.
+	r.Unsubscribe("", "wide", 0)
+	for range 2 {
+		c.Match([]byte("wide"))
+		c.Match([]byte(longest))
+	}
+	if got := c.Stats(); got != (CacheStats{Hits: 2, Misses: 2, Bypassed: 4}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCacheStaysWithinItsBounds(t *testing.T) {
+	r := New[int](Config{})
+	const width = 700
+	for s := range width {
+		mustSubscribe(t, r, "", "w/+", s, Options{})
+	}
+	c := r.NewCache(512)
+	for i := range 1000 {
+		if m := c.Match(fmt.Appendf(nil, "w/%d", i)); len(m.Subs) != width {
+			t.Fatalf("topic %d: %d matches", i, len(m.Subs))
+		}
+		c.check(t)
+	}
+	if c.Match([]byte("w/999")); c.Stats().Hits != 1 {
+		t.Error("the answer made last is not kept")
+	}
+}
+
+func TestCacheOfOneSetStaysRight(t *testing.T) {
+	r := New[int](Config{})
+	for s := range 10 {
+		mustSubscribe(t, r, "", fmt.Sprint("t/", s), s, Options{})
+	}
+	c := r.NewCache(1)
+	for i := range 1000 {
+		s := i * 7 % 10
+		if m := c.Match(fmt.Appendf(nil, "t/%d", s)); len(m.Subs) != 1 || m.Subs[0].Subscriber != s {
+			t.Fatalf("t/%d: %v", s, m.Subs)
+		}
+		c.check(t)
+	}
+	c.Match([]byte("t/1"))
+	hits := c.Stats().Hits
+	for range 10 { // two topics fit, and the newer of two stays
+		c.Match([]byte("t/2"))
+		c.Match([]byte("t/1"))
+	}
+	if got := c.Stats().Hits - hits; got != 19 {
+		t.Errorf("%d hits of 20", got)
+	}
+}
+
+func TestCacheHoldsNobodyBehindAShorterAnswer(t *testing.T) {
+	r := New[*int](Config{})
+	subs := make([]*int, 4)
+	for i := range subs {
+		subs[i] = new(int)
+		mustSubscribe(t, r, "", "a", subs[i], Options{})
+	}
+	c := r.NewCache(1)
+	c.Match([]byte("a"))
+	r.Unsubscribe("", "a", subs[0])
+	m := c.Match([]byte("a"))
+	for _, s := range m.Subs[:cap(m.Subs)] {
+		if s.Subscriber == subs[0] {
+			t.Error("the slot still refers to who is gone")
+		}
+	}
+}
+
+// check fails the test when the books do not balance.
+func (c *Cache[S]) check(t testing.TB) {
+	t.Helper()
+	kept := 0
+	for i := range c.sets {
+		for j := range c.sets[i].slots {
+			kept += weight(&c.sets[i].slots[j].matches)
+		}
+	}
+	if kept != c.kept || kept > cachedMatchesMax {
+		t.Fatalf("kept %d, counted %d, bound %d", kept, c.kept, cachedMatchesMax)
+	}
+}
