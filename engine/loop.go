@@ -71,7 +71,7 @@ type loop struct {
 	requests atomic.Uint32 // what the task shall do besides the turn
 	retry    *time.Timer   // wakes a blocked loop
 
-	mu      sync.Mutex // held while a task is queued, so that stop can wait for it
+	mu      sync.Mutex // held while a task is being queued: attach and silence wait
 	stopped bool
 }
 
@@ -104,7 +104,14 @@ func newLoop(g *gate, c clock) *loop {
 }
 
 // attach joins the loop to its event loop. Called once, before all other callbacks.
-func (l *loop) attach(e eventLoop) { l.events = e }
+func (l *loop) attach(e eventLoop) {
+	l.mu.Lock()
+	l.events = e
+	l.mu.Unlock()
+	if l.armed.Swap(false) { // the core has asked for a turn already
+		l.wake()
+	}
+}
 
 // Callbacks of the reactor, on the event loop.
 
@@ -284,15 +291,15 @@ func (l *loop) sweepDraining() {
 
 // From any goroutine.
 
-// wake queues a task, unless one is queued already. It does nothing once the
-// reactor is being stopped.
+// wake queues a task, unless one is queued already. Before attach it is remembered;
+// once the reactor is being stopped it does nothing.
 func (l *loop) wake() {
 	if !l.armed.CompareAndSwap(false, true) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stopped {
+	if l.stopped || l.events == nil {
 		return
 	}
 	if err := l.events.execute(); err != nil {

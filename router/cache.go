@@ -36,10 +36,11 @@ const (
 	cachedTopicMax   = 256
 	cachedWidthMax   = 1024
 	cachedMatchesMax = 64 * 1024
-)
 
-// cacheWays is how many slots a topic may be in.
-const cacheWays = 2
+	// passersPerEntry is how many topics a full cache can recognise as seen
+	// before, for each one it has room for.
+	passersPerEntry = 4
+)
 
 // Cache answers matches of recent topics from memory, without a lock and without
 // an allocation. Owned by one event loop, not safe for concurrent use; the
@@ -47,135 +48,163 @@ const cacheWays = 2
 //
 // It is bounded: at most the given number of topics of at most 256 bytes, 64 Ki
 // matches all together, 1024 for one topic; what is beyond goes to the Router
-// each time. When room is needed, older answers are forgotten. A stale answer
-// keeps its subscribers reachable for the garbage collector until its slot is
-// used again; the bounds, and one answer that was too wide to keep, are all it
-// can hold on to.
+// each time. When room is needed, answers that were not used for a while are
+// forgotten. A full cache takes a new topic in only when it is asked for a second
+// time, so that a stream of ever new topics neither drives out those that come
+// again nor costs more than asking the Router.
+//
+// A stale answer keeps its subscribers reachable for the garbage collector until
+// its slot is used again; the bounds, and one answer that was too wide to keep,
+// are all it can hold on to.
 type Cache[S comparable] struct {
-	router *Router[S]
-	sets   []cacheSet[S] // a power of two
-	kept   int           // sum of the weights of all slots
-	hand   int           // the set to be emptied next when kept is too high
-	bypass Matches[S]    // the answer being made, and the one not kept
-	stats  CacheStats
+	router  *Router[S]
+	entries int
+	index   map[uint64]uint32 // hash of the topic to its place in slots
+	slots   []cacheSlot[S]    // at most entries of them
+	hand    int               // the slot to be looked at next when room is needed
+	kept    int               // sum of the weights of all slots
+	passers []uint16          // marks of topics that were not taken in
+	bypass  Matches[S]        // the answer being made, and the one not kept
+	stats   CacheStats
 }
 
 // CacheStats counts the answers of a Cache since it was made.
 type CacheStats struct {
 	Hits     uint64 // from memory
 	Misses   uint64 // from the Router, then kept
-	Bypassed uint64 // from the Router, too wide or too long to be kept
-}
-
-type cacheSet[S comparable] struct {
-	slots [cacheWays]cacheSlot[S]
-	old   uint8 // the slot not used last
+	Bypassed uint64 // from the Router, not kept: beyond a bound, or a passer
 }
 
 type cacheSlot[S comparable] struct {
 	hash    uint64
-	stamps  [4]stamp // stamps[0].epoch == nil: the slot is empty
+	stamps  [4]stamp // none in an empty slot, which is never fresh
 	topic   []byte   // our copy
 	matches Matches[S]
+	used    bool // since the hand passed
 }
 
-// stamp is an epoch and what it was; one without an epoch is always fresh.
+// stamp is an epoch and what it was; one without an epoch, other than the first,
+// is always fresh.
 type stamp struct {
 	epoch *atomic.Uint64
 	seen  uint64
 }
 
-// NewCache returns an empty Cache for about the given number of topics; 0 means
-// DefaultCacheEntries.
+// NewCache returns an empty Cache for this many topics; 0 means
+// DefaultCacheEntries. Memory is taken as topics come.
 func (r *Router[S]) NewCache(entries int) *Cache[S] {
-	sets := powerOfTwo((orDefault(entries, DefaultCacheEntries) + cacheWays - 1) / cacheWays)
-	return &Cache[S]{router: r, sets: make([]cacheSet[S], sets)}
+	entries = orDefault(entries, DefaultCacheEntries)
+	return &Cache[S]{router: r, entries: entries, index: make(map[uint64]uint32)}
 }
 
 // Match returns everything subscribed to topic, just as Router.Match does. The
 // answer is valid until the next call and must not be modified.
 func (c *Cache[S]) Match(topic []byte) *Matches[S] {
-	if len(topic) > cachedTopicMax {
-		c.stats.Bypassed++
-		c.router.Match(topic, &c.bypass)
-		return &c.bypass
-	}
 	hash := c.router.hash(topic)
-	set := c.setOf(hash)
-	for i := range set.slots {
-		slot := &set.slots[i]
-		if slot.hash == hash && bytes.Equal(slot.topic, topic) && slot.fresh() {
-			set.old = uint8(cacheWays - 1 - i)
+	place, known := c.index[hash]
+	if known {
+		slot := &c.slots[place]
+		if slot.fresh() && bytes.Equal(slot.topic, topic) {
+			slot.used = true
 			c.stats.Hits++
 			return &slot.matches
 		}
 	}
-	return c.fill(set, topic, c.router.route(topic, hash))
+	to := c.router.route(topic, hash)
+	stamps := stampsOf(to) // before the match: see the top of this file
+	answer := &c.bypass
+	answer.Reset()
+	c.router.match(topic, to, answer)
+	width := len(answer.Subs) + len(answer.Groups)
+	if len(topic) > cachedTopicMax || width > cachedWidthMax || !known && !c.admit(hash, width) {
+		c.stats.Bypassed++
+		return answer
+	}
+	c.stats.Misses++
+	if !known {
+		place = c.vacate()
+	}
+	return c.keep(place, topic, hash, stamps, answer)
 }
 
 // Stats returns the counters.
 func (c *Cache[S]) Stats() CacheStats { return c.stats }
 
-// fill asks the router and keeps the answer if it is within the bounds.
-func (c *Cache[S]) fill(set *cacheSet[S], topic []byte, to route[S]) *Matches[S] {
-	stamps := stampsOf(to) // before the match: see the top of this file
-	answer := &c.bypass
-	answer.Reset()
-	c.router.match(topic, to, answer)
-	if len(answer.Subs)+len(answer.Groups) > cachedWidthMax {
-		c.stats.Bypassed++
-		return answer
+// admit reports whether a topic may have a slot: every topic while no other has
+// to make room for it, and later those that passed before.
+func (c *Cache[S]) admit(hash uint64, width int) bool {
+	if len(c.slots) < c.entries && c.kept+width <= cachedMatchesMax {
+		return true
 	}
-	c.stats.Misses++
-	slot := set.victim(to.hash)
+	if c.passers == nil {
+		c.passers = make([]uint16, powerOfTwo(c.entries*passersPerEntry))
+	}
+	passer, mark := &c.passers[hash&uint64(len(c.passers)-1)], uint16(hash>>48)
+	seen := *passer == mark
+	*passer = mark
+	return seen
+}
+
+// vacate returns the place of a slot that is free to be overwritten: a new one as
+// long as the bound allows, else one that is stale or was not used since the hand
+// passed it. That ends, as the hand takes the mark off whom it spares.
+func (c *Cache[S]) vacate() uint32 {
+	if len(c.slots) < c.entries {
+		c.slots = append(c.slots, cacheSlot[S]{})
+		return uint32(len(c.slots) - 1)
+	}
+	for {
+		place := c.advance()
+		slot := &c.slots[place]
+		if !slot.used || !slot.fresh() {
+			c.unlink(place)
+			return place
+		}
+		slot.used = false
+	}
+}
+
+// keep stores a copy of answer at place and makes other slots forget theirs until
+// the matches kept are within the bound.
+func (c *Cache[S]) keep(place uint32, topic []byte, hash uint64, stamps [4]stamp, answer *Matches[S]) *Matches[S] {
+	slot := &c.slots[place]
 	c.kept -= weight(&slot.matches)
-	slot.keep(answer)
+	slot.store(answer)
 	c.kept += weight(&slot.matches)
-	slot.hash, slot.stamps, slot.topic = to.hash, stamps, append(slot.topic[:0], topic...)
-	c.trim(slot)
+	slot.hash, slot.stamps, slot.topic, slot.used = hash, stamps, append(slot.topic[:0], topic...), false
+	c.index[hash] = place
+	for c.kept > cachedMatchesMax {
+		if other := c.advance(); other != place {
+			c.forget(other)
+		}
+	}
 	return &slot.matches
 }
 
-// trim forgets other answers until the matches kept are within the bound.
-func (c *Cache[S]) trim(spare *cacheSlot[S]) {
-	for c.kept > cachedMatchesMax {
-		set := &c.sets[c.hand]
-		c.hand = (c.hand + 1) % len(c.sets)
-		for i := range set.slots {
-			if slot := &set.slots[i]; slot != spare {
-				c.kept -= weight(&slot.matches)
-				*slot = cacheSlot[S]{topic: slot.topic}
-			}
-		}
+// forget empties a slot and leaves it to the hand.
+func (c *Cache[S]) forget(place uint32) {
+	c.unlink(place)
+	slot := &c.slots[place]
+	c.kept -= weight(&slot.matches)
+	*slot = cacheSlot[S]{topic: slot.topic}
+}
+
+// unlink makes sure that no topic leads to a slot.
+func (c *Cache[S]) unlink(place uint32) {
+	if hash := c.slots[place].hash; c.index[hash] == place {
+		delete(c.index, hash)
 	}
 }
 
-// setOf uses other bits of the hash than the shards do.
-func (c *Cache[S]) setOf(hash uint64) *cacheSet[S] {
-	return &c.sets[hash>>24&uint64(len(c.sets)-1)]
+func (c *Cache[S]) advance() (place uint32) {
+	place = uint32(c.hand)
+	c.hand = (c.hand + 1) % len(c.slots)
+	return place
 }
 
-// victim returns the slot that a topic with this hash shall overwrite: its own
-// stale one, else an empty or stale one, else the one not used last.
-func (s *cacheSet[S]) victim(hash uint64) *cacheSlot[S] {
-	chosen := int(s.old)
-	for i := range s.slots {
-		if !s.slots[i].fresh() {
-			chosen = i
-		}
-	}
-	for i := range s.slots {
-		if s.slots[i].hash == hash {
-			chosen = i
-		}
-	}
-	s.old = uint8(cacheWays - 1 - chosen)
-	return &s.slots[chosen]
-}
-
-// keep copies an answer into the slot, into its present memory where that fits
+// store copies an answer into the slot, into its present memory where that fits
 // without wasting more than half of it.
-func (s *cacheSlot[S]) keep(answer *Matches[S]) {
+func (s *cacheSlot[S]) store(answer *Matches[S]) {
 	s.matches.Subs = replace(s.matches.Subs, answer.Subs)
 	s.matches.Groups = replace(s.matches.Groups, answer.Groups)
 	s.matches.Overlapping = answer.Overlapping

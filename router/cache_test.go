@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"math/rand"
 	"strings"
 	"testing"
 )
@@ -130,38 +131,70 @@ func TestCacheStaysWithinItsBounds(t *testing.T) {
 		mustSubscribe(t, r, "", "w/+", s, Options{})
 	}
 	c := r.NewCache(512)
-	for i := range 1000 {
-		if m := c.Match(fmt.Appendf(nil, "w/%d", i)); len(m.Subs) != width {
+	for i := range 1000 { // each twice, as once would not be kept
+		if m := c.Match(fmt.Appendf(nil, "w/%d", i/2)); len(m.Subs) != width {
 			t.Fatalf("topic %d: %d matches", i, len(m.Subs))
 		}
 		c.check(t)
 	}
-	if c.Match([]byte("w/999")); c.Stats().Hits != 1 {
-		t.Error("the answer made last is not kept")
+	c.Match([]byte("narrow"))
+	before := c.Stats().Hits
+	if c.Match([]byte("narrow")); c.Stats().Hits != before+1 {
+		t.Error("a narrow answer is not kept beside")
+	}
+	if c.kept < cachedMatchesMax/2 {
+		t.Errorf("only %d of %d matches are kept", c.kept, cachedMatchesMax)
 	}
 }
 
-func TestCacheOfOneSetStaysRight(t *testing.T) {
+func TestFullCacheIsRightAndKeepsWhatComesAgain(t *testing.T) {
 	r := New[int](Config{})
-	for s := range 10 {
+	const topics = 40
+	for s := range topics {
 		mustSubscribe(t, r, "", fmt.Sprint("t/", s), s, Options{})
 	}
-	c := r.NewCache(1)
-	for i := range 1000 {
-		s := i * 7 % 10
+	c := r.NewCache(8)
+	ask := func(s int) {
+		t.Helper()
 		if m := c.Match(fmt.Appendf(nil, "t/%d", s)); len(m.Subs) != 1 || m.Subs[0].Subscriber != s {
 			t.Fatalf("t/%d: %v", s, m.Subs)
 		}
 		c.check(t)
 	}
-	c.Match([]byte("t/1"))
-	hits := c.Stats().Hits
-	for range 10 { // two topics fit, and the newer of two stays
-		c.Match([]byte("t/2"))
-		c.Match([]byte("t/1"))
+	rng := rand.New(rand.NewSource(1))
+	for range 3000 {
+		ask(rng.Intn(topics))
 	}
-	if got := c.Stats().Hits - hits; got != 19 {
-		t.Errorf("%d hits of 20", got)
+	for range 20 { // five topics that come again settle in
+		for s := range 5 {
+			ask(s)
+		}
+	}
+	hits := c.Stats().Hits
+	for i := range 1000 { // and stay while others come by
+		ask(i % 5)
+		ask(5 + rng.Intn(topics-5))
+	}
+	if got := c.Stats().Hits - hits; got < 900 {
+		t.Errorf("%d hits of 1000", got)
+	}
+}
+
+func TestFullCacheTakesATopicInTheSecondTime(t *testing.T) {
+	r := New[int](Config{})
+	c := r.NewCache(4)
+	for i := range 100 {
+		c.Match(fmt.Appendf(nil, "once/%d", i))
+	}
+	if got := c.Stats(); got.Misses < 4 || got.Misses > 6 {
+		t.Errorf("of 100 topics asked for once %d were taken in", got.Misses)
+	}
+	before := c.Stats()
+	for range 3 {
+		c.Match([]byte("again"))
+	}
+	if got := c.Stats(); got.Hits != before.Hits+1 || got.Misses != before.Misses+1 {
+		t.Errorf("before %+v, after %+v", before, got)
 	}
 }
 
@@ -187,12 +220,17 @@ func TestCacheHoldsNobodyBehindAShorterAnswer(t *testing.T) {
 func (c *Cache[S]) check(t testing.TB) {
 	t.Helper()
 	kept := 0
-	for i := range c.sets {
-		for j := range c.sets[i].slots {
-			kept += weight(&c.sets[i].slots[j].matches)
+	for i := range c.slots {
+		slot := &c.slots[i]
+		kept += weight(&slot.matches)
+		if place, ok := c.index[slot.hash]; slot.stamps[0].epoch != nil && (!ok || int(place) != i) {
+			t.Fatalf("slot %d of %q is found at %d, %v", i, slot.topic, place, ok)
 		}
 	}
 	if kept != c.kept || kept > cachedMatchesMax {
 		t.Fatalf("kept %d, counted %d, bound %d", kept, c.kept, cachedMatchesMax)
+	}
+	if len(c.slots) > c.entries || len(c.index) > len(c.slots) {
+		t.Fatalf("%d slots and %d topics, bound %d", len(c.slots), len(c.index), c.entries)
 	}
 }

@@ -65,20 +65,25 @@ func (m model) unsubscribe(group, filter string, s int) (existed bool) {
 // match lists the answer for a topic in a form that compares.
 func (m model) match(topic string) []string {
 	var lines []string
-	filters := map[string]bool{}
+	matching, contributing := map[string]bool{}, map[string]bool{}
 	for k, o := range m {
-		if !naiveMatch(k.filter, topic) {
+		matches, known := matching[k.filter]
+		if !known {
+			matches = naiveMatch(k.filter, topic)
+			matching[k.filter] = matches
+		}
+		if !matches {
 			continue
 		}
 		if k.group == "" {
-			filters[k.filter] = true
+			contributing[k.filter] = true
 			lines = append(lines, fmt.Sprint("sub ", k.subscriber, o))
 		} else {
 			lines = append(lines, fmt.Sprint("group ", k.group, " ", k.filter, " ", k.subscriber, o))
 		}
 	}
 	slices.Sort(lines)
-	return append(lines, fmt.Sprint("overlapping ", len(filters) > 1))
+	return append(lines, fmt.Sprint("overlapping ", len(contributing) > 1))
 }
 
 // describe lists an answer in the same form.

@@ -47,6 +47,7 @@ func BenchmarkMatch(b *testing.B) {
 		name   string
 		topics [][]byte
 	}{
+		{"topics=64", topicsOf(64, 15001)},
 		{"topics=4096", topicsOf(4096, 243)},
 		{"topics=100000", topicsOf(100_000, 9)},
 	} {

@@ -341,7 +341,7 @@ func TestRandomSubscriptions(t *testing.T) {
 						t.Fatalf("step %d: subscribe %q %q %d: existed %v", i, group, filter, s, got)
 					}
 				}
-				if i%5 > 0 {
+				if i%10 > 0 {
 					continue
 				}
 				topic := g.topic()
@@ -385,7 +385,7 @@ func (g *gamble) group() string { return g.pick("", "", "g", "h") }
 
 func (g *gamble) topic() string {
 	levels := []string{g.pick("a", "b", "", "$s", "c")}
-	for g.rng.Intn(10) < 7 && len(levels) < 6 {
+	for g.rng.Intn(10) < 7 && len(levels) < 5 {
 		levels = append(levels, g.pick("a", "b", "", "c"))
 	}
 	if len(levels) == 1 && levels[0] == "" {

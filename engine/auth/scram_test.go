@@ -256,6 +256,40 @@ func TestScramRefusesClientFinal(t *testing.T) {
 	}
 }
 
+// A Client that knows the password must still repeat its gs2 header and the nonce of this very exchange.
+func TestScramRefusesAFittingProofOverOtherParameters(t *testing.T) {
+	salt, _ := decodeBase64(rfcSalt, saltBytesMax)
+	clientKey, _, err := stretch("pencil", salt, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		withoutProof string
+		want         codec.ReasonCode
+	}{
+		"as it should be":              {"c=biws,r=" + rfcNonce, codec.Success},
+		"with an extension":            {"c=biws,r=" + rfcNonce + ",x=y", codec.Success},
+		"another channel binding flag": {"c=eSws,r=" + rfcNonce, codec.NotAuthorized},
+		"header not base64":            {"c=n==,r=" + rfcNonce, codec.NotAuthorized},
+		"nonce of the client alone":    {"c=biws,r=" + rfcClientNonce, codec.NotAuthorized},
+		"nonce of another exchange":    {"c=biws,r=" + rfcNonce + "x", codec.NotAuthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := rfcMethod(t).Begin("a-client", "")
+			challenge := wantChallenge(t, e, "n,,"+rfcBare)
+			proof := prove(&clientKey, []byte(rfcBare+","+challenge+","+test.withoutProof))
+			message := test.withoutProof + ",p=" + encodeChannelBinding(string(proof[:]))
+			if test.want != codec.Success {
+				wantRefusal(t, e, message, test.want)
+				return
+			}
+			if _, done, code := e.Step([]byte(message)); !done || code != codec.Success || e.Identity() != "user" {
+				t.Fatalf("done %v, code %#x", done, byte(code))
+			}
+		})
+	}
+}
+
 func TestScramStepAfterSuccessTakesTheIdentityBack(t *testing.T) {
 	e := rfcMethod(t).Begin("a-client", "")
 	wantChallenge(t, e, "n,,"+rfcBare)

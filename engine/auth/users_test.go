@@ -134,6 +134,7 @@ func TestReadUsersNamesFileAndLineOfAnError(t *testing.T) {
 		{"iterations with a zero before", "alice:SCRAM-SHA-256$04096:" + rfcSalt + keys, `user "alice": iterations: not a decimal`},
 		{"short salt", "alice:SCRAM-SHA-256$4096:AAAA" + keys, `user "alice": salt: 3 bytes`},
 		{"salt not base64", "alice:SCRAM-SHA-256$4096:****" + keys, `user "alice": salt: not the base64`},
+		{"carriage return in the salt", "alice:SCRAM-SHA-256$4096:W22Z\r" + rfcSalt[4:] + keys, `user "alice": salt: not the base64`},
 		{"long salt", "alice:SCRAM-SHA-256$4096:" + strings.Repeat("A", 176) + keys, `user "alice": salt: not the base64`},
 		{"salt a byte too long", "alice:SCRAM-SHA-256$4096:" + strings.Repeat("A", 172) + keys, `user "alice": salt: not the base64`},
 		{"short StoredKey", "alice:" + head + "$AAAA:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", `user "alice": credential: StoredKey`},
