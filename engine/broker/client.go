@@ -36,6 +36,7 @@ type clientExtra struct {
 	replays   []replay                 // retained messages still to be sent
 	holding   bool                     // in its loop's list of those who wait for the store
 	replaying bool                     // replays move without being asked
+	gate      uint64                   // nothing is written before this ticket is durable
 }
 
 func (c *client) timerNode() *timer[client] { return &c.park }
@@ -110,8 +111,15 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	if out.Full {
 		c.starved = true
 	}
+	return l.appendRecords(out)
+}
+
+// appendRecords hands the records of out to the store. Caller holds the lock of the client they are of.
+func (l *Loop) appendRecords(out *session.Output) (ticket uint64) {
 	if len(out.Records) > 0 {
 		ticket = l.b.store.Append(out.Records)
+		clear(out.Records)
+		out.Records = out.Records[:0]
 	}
 	return ticket
 }

@@ -153,17 +153,11 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.owner.Store(int32(l.index))
 	c.buffered.Store(0)
 	l.begin(c, out)
-	start := len(out.Frames)
 	c.s.Connect(h, now, out)
-	if len(out.Records) > 0 {
-		ticket := l.b.store.Append(out.Records)
-		clear(out.Records)
-		out.Records = out.Records[:0]
-		if ticket > 0 && !out.Close {
-			// CONNACK and what follows it in this turn wait together, in their order.
-			c.s.Hold(ticket, start, out)
-			l.hold(c)
-		}
+	if ticket := l.appendRecords(out); ticket > 0 {
+		// CONNACK leaves once the session is durable, and nothing may go before it [MQTT-3.2.0-1].
+		c.more().gate = ticket
+		l.hold(c)
 	}
 	l.end(c, out)
 	c.mu.Unlock()

@@ -198,16 +198,10 @@ func (l *Loop) packet(cn *Conn, f codec.Frame, now Time) {
 	l.begin(c, out)
 	start := len(out.Frames)
 	c.s.Packet(f, now, out)
-	ticket := uint64(0)
-	if len(out.Records) > 0 {
-		// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
-		ticket = l.b.store.Append(out.Records)
-		clear(out.Records)
-		out.Records = out.Records[:0]
-		if ticket > 0 && !out.Close && answers(f.Type) {
-			c.s.Hold(ticket, start, out)
-			l.hold(c)
-		}
+	// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
+	if ticket := l.appendRecords(out); ticket > 0 && !out.Close && answers(f.Type) {
+		c.s.Hold(ticket, start, out)
+		l.hold(c)
 	}
 	l.end(c, out)
 	c.mu.Unlock()
@@ -265,11 +259,7 @@ func (l *Loop) acknowledge(cn *Conn, c *client, id uint16, qos codec.QoS, code c
 	l.begin(c, out)
 	start := len(out.Frames)
 	c.s.Acknowledge(id, qos, code, out)
-	if len(out.Records) > 0 {
-		ticket = max(ticket, l.b.store.Append(out.Records))
-		clear(out.Records)
-		out.Records = out.Records[:0]
-	}
+	ticket = max(ticket, l.appendRecords(out))
 	if ticket > 0 && !out.Close {
 		c.s.Hold(ticket, start, out)
 		l.hold(c)
@@ -370,6 +360,10 @@ func (l *Loop) flush(c *client, now Time) {
 		return
 	}
 	c.dirty = false
+	if x := c.extra; x != nil && x.gate > l.b.durableUpTo.Load() {
+		c.mu.Unlock() // releaseDurable comes back to it
+		return
+	}
 	buf, cn := c.out, c.conn
 	c.out = nil
 	starved := c.starved
@@ -485,12 +479,16 @@ func (l *Loop) releaseDurable(now Time) {
 			continue
 		}
 		l.begin(c, out)
-		if c.s.Durable(upTo, out) {
+		gated := c.extra.gate > upTo
+		if c.s.Durable(upTo, out) || gated {
 			keep = append(keep, c)
 		} else {
 			c.extra.holding = false
 		}
 		l.end(c, out)
+		if !gated && c.out != nil && !c.dirty {
+			l.markDirty(c)
+		}
 		c.mu.Unlock()
 	}
 	clear(l.holding[len(keep):])

@@ -49,4 +49,6 @@ type State struct {
 	Version   codec.Version
 	Expiry    uint32 // seconds
 	ExpiresAt Time   // Never while connected
+	Connected bool
+	SentUpTo  uint64 // newest sequence number that was sent, when it was parked
 }

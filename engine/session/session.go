@@ -149,7 +149,9 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	s.open, s.receiving = 0, 0
 	s.phase, s.lastSeen, s.expiresAt = connected, now, Never
 	s.dropWill(out) // a new connection within the delay cancels the will [MQTT-3.1.3-9]
-	s.will = h.will
+	if s.will = h.will; s.will != nil && s.durable() {
+		out.record(Record{Kind: WillPut, Session: s.ID, Will: s.will})
+	}
 	if h.method != nil {
 		s.extra().method = h.method
 	}
@@ -289,7 +291,7 @@ func (s *Session) disconnect(f codec.Frame, out *Output) {
 		}
 	}
 	if d.Reason != codec.DisconnectWithWill && d.Reason < codec.UnspecifiedError {
-		s.will = nil // [MQTT-3.14.4-3]
+		s.dropWill(out) // [MQTT-3.14.4-3]
 	}
 	out.close(d.Reason, "", "client disconnected")
 	out.Graceful = true
@@ -449,8 +451,17 @@ func (s *Session) recordState(out *Output) {
 	if s.durable() {
 		out.record(Record{Kind: SessionPut, Session: s.ID, State: &State{
 			ClientID: s.clientID, UserName: s.userName, Version: s.version, Expiry: s.expiry, ExpiresAt: s.expiresAt,
+			Connected: s.phase == connected, SentUpTo: s.sentUpTo(),
 		}})
 	}
+}
+
+// sentUpTo is the newest sequence number that was sent to the client.
+func (s *Session) sentUpTo() uint64 {
+	if s.more == nil || s.more.queue.len() == 0 {
+		return s.nextSeq - 1
+	}
+	return s.more.queue.front().seq - 1
 }
 
 func (out *Output) record(r Record) { out.Records = append(out.Records, r) }

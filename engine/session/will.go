@@ -6,7 +6,7 @@ type Will struct {
 	DelaySeconds  uint32 // Will Delay Interval
 	HasExpiry     bool
 	ExpirySeconds uint32 // Message Expiry Interval, counted from the publication of the will
-	Due           Time   // set while the session is parked and the delay runs
+	Due           Time   // while the session is parked: when the delay is over; 0 while connected
 }
 
 // publish hands the will to the caller as the application message it becomes, and forgets it [MQTT-3.1.2-10].
@@ -27,7 +27,7 @@ func (s *Session) dropWill(out *Output) {
 	if s.will == nil {
 		return
 	}
-	if s.durable() && s.will.Due != 0 {
+	if s.durable() {
 		out.record(Record{Kind: WillDelete, Session: s.ID})
 	}
 	s.will = nil
