@@ -21,11 +21,12 @@ type client struct {
 	out   *bytebufferpool.ByteBuffer // bytes for the owner loop to write; nil while there are none
 	extra *clientExtra               // what few clients need
 
-	owner    atomic.Int32 // index of the loop that owns conn, or that parked it
-	buffered atomic.Int32 // bytes inside the transport when the owner last looked
-	dirty    bool         // in a dirty list or on its way into one
-	starved  bool         // something waits only for room in the connection: Drain after the next write
-	parkLoop int16        // loop whose parking wheel holds park; -1 = none
+	owner     atomic.Int32 // index of the loop that owns conn, or that parked it
+	buffered  atomic.Int32 // bytes inside the transport when the owner last looked
+	resumable atomic.Bool  // the session outlives this connection
+	dirty     bool         // in a dirty list or on its way into one
+	starved   bool         // something waits only for room in the connection: Drain after the next write
+	parkLoop  int16        // loop whose parking wheel holds park; -1 = none
 
 	park timer[client] // guarded by that wheel's lock
 }

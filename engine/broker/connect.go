@@ -154,6 +154,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.buffered.Store(0)
 	l.begin(c, out)
 	c.s.Connect(h, now, out)
+	c.resumable.Store(c.s.Resumable())
 	if ticket := l.appendRecords(out); ticket > 0 {
 		// CONNACK leaves once the session is durable, and nothing may go before it [MQTT-3.2.0-1].
 		c.more().gate = ticket

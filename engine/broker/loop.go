@@ -337,6 +337,9 @@ func (l *Loop) drainMailbox(now Time) {
 			l.box.fanouts.Add(-1)
 		case itemPublish:
 			l.route(it.msg, false, now)
+		case itemHold:
+			l.holding = append(l.holding, it.client)
+			l.box.waiting.Store(true)
 		case itemCall:
 			it.call()
 		}
@@ -474,7 +477,9 @@ func (l *Loop) releaseDurable(now Time) {
 		out.Reset()
 		c.mu.Lock()
 		if c.conn == nil || c.conn.loop != l {
-			c.extra.holding = false
+			if c.extra.holding = c.conn != nil; c.extra.holding {
+				c.conn.loop.box.post(item{kind: itemHold, client: c}) // it moved
+			}
 			c.mu.Unlock()
 			continue
 		}

@@ -16,7 +16,7 @@ const (
 	itemClose                   // conn is displaced: write its last bytes and close it
 	itemFanout                  // deliver msg to subs
 	itemPublish                 // route msg
-	itemPark                    // look at the parking wheel again: client has an earlier deadline
+	itemHold                    // client waits for the store and belongs to this loop now
 	itemCall                    // call
 )
 

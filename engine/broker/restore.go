@@ -32,6 +32,7 @@ func (b *Broker) Restore(now Time) error {
 			done()
 			c, state = &client{parkLoop: -1}, r.State
 			session.Restore(&b.opts.Session, &c.s, r.Session, r.State, now)
+			c.resumable.Store(true)
 			b.registry.shard(r.State.ClientID).m[r.State.ClientID] = c
 			b.sessions.Add(1)
 			b.nextID.Store(max(b.nextID.Load(), r.Session))

@@ -50,7 +50,7 @@ func (l *Loop) deliverAll(m *session.Message, subs []router.Match[*client], ids 
 		if s.Options.NoLocal && m.From == s.Subscriber.s.ID { // [MQTT-3.8.3-3]
 			continue
 		}
-		if l.mustQueueBehindFanout(s.Subscriber) && ids == nil {
+		if ids == nil && l.mustQueueBehindFanout(s.Subscriber) {
 			l.handOverOne(m, s)
 			taken = true
 			continue
@@ -128,7 +128,7 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 // mustQueueBehindFanout tells whether a wide fan-out still waits at the loop of c, which a direct delivery would overtake.
 func (l *Loop) mustQueueBehindFanout(c *client) bool {
 	o := c.owner.Load()
-	return int(o) != l.index && l.b.loops[o].box.fanouts.Load() > 0
+	return int(o) != l.index && l.b.loops[o].box.fanouts.Load() > 0 && !c.resumable.Load()
 }
 
 func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client]) {
@@ -137,12 +137,12 @@ func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client]) {
 	box.post(item{kind: itemFanout, msg: m.Keep(), subs: []router.Match[*client]{*s}})
 }
 
-// handOver cuts a wide fan-out by owner loop: one item for each other loop, its own share at once. Subscribers whose
-// sessions are durable are served here, since the publisher's acknowledgement has to wait for their records.
+// handOver cuts a wide fan-out by owner loop: one item for each other loop, its own share at once. Sessions that outlive
+// their connection are served here and now: they may move to another loop while an item waits, and the publisher's
+// acknowledgement may have to wait for their records.
 func (l *Loop) handOver(m *session.Message, subs []router.Match[*client], now Time) {
 	k := m.Keep()
 	l.og.Reset(k, now, true)
-	durable := l.b.store != nil && m.QoS > 0
 	for i := range subs {
 		s := &subs[i]
 		c := s.Subscriber
@@ -150,7 +150,7 @@ func (l *Loop) handOver(m *session.Message, subs []router.Match[*client], now Ti
 			continue
 		}
 		o := int(c.owner.Load())
-		if o == l.index || durable && s.Options.QoS > 0 && !l.mustQueueBehindFanout(c) {
+		if o == l.index || c.resumable.Load() {
 			l.deliver(s, nil, session.DropOldest, nil)
 			continue
 		}

@@ -313,7 +313,7 @@ func (s *Session) settle(f codec.Frame, now Time, out *Output) {
 func (s *Session) settled(e *entry, out *Output) {
 	if e.state == awaitsResend {
 		s.more.resend--
-	} else if s.open > 0 {
+	} else {
 		s.open--
 	}
 	if s.durable() {
@@ -334,6 +334,8 @@ func (s *Session) resume(now Time, out *Output) {
 	m.inflight.each(func(e *entry) {
 		switch e.state {
 		case awaitsPubcomp:
+			// It uses a slot here too, so that its PUBCOMP frees no slot it does not have [MQTT-3.3.4-9].
+			s.open++
 			s.appendAck(codec.TypePubrel, PacketID(e.seq), codec.Success, "", out)
 		case awaitsAck, awaitsResend:
 			e.state = awaitsResend
