@@ -58,6 +58,13 @@ func Next(b []byte, limit uint32) (f Frame, need int, err error) {
 // when b ends too early, -1 when it is longer than four bytes or than necessary
 // [MQTT-1.5.5-1].
 func varint(b []byte) (value uint32, width int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint32(b[0]), 1
+	}
+	return longVarint(b)
+}
+
+func longVarint(b []byte) (value uint32, width int) {
 	for i, c := range b[:min(len(b), 4)] {
 		value |= uint32(c&0x7f) << (7 * i)
 		if c < 0x80 {

@@ -3,8 +3,10 @@ package router
 import (
 	"fmt"
 	"math/rand"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -125,6 +127,45 @@ func isIn(m *Matches[int], s int) bool {
 		}
 	}
 	return false
+}
+
+// TestCacheIsNeverWronglyFresh makes changes in pairs: the first lets the cache
+// fill a slot, the second falls into the middle of it, sooner or later.
+func TestCacheIsNeverWronglyFresh(t *testing.T) {
+	r := New[int](Config{})
+	topic := []byte("a/b")
+	mustSubscribe(t, r, "", "a/+", 1, Options{})
+	var published, rounds atomic.Uint32
+	var stop atomic.Bool
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		c := r.NewCache(0)
+		for !stop.Load() {
+			least := published.Load()
+			if got := c.Match(topic).Subs[0].Options.Identifier; got < least {
+				t.Errorf("got %d after %d was subscribed", got, least)
+				stop.Store(true)
+			}
+			rounds.Add(1)
+		}
+	})
+	rng := rand.New(rand.NewSource(1))
+	change := uint32(0)
+	for range 6000 {
+		for range 2 {
+			change++
+			mustSubscribe(t, r, "", "a/+", 1, Options{Identifier: change})
+			for pause := rng.Intn(300); pause > 0; pause-- {
+				published.Load() // as good as anything to pass a nanosecond
+			}
+		}
+		published.Store(change)
+		for seen := rounds.Load(); rounds.Load()-seen < 2 && !stop.Load(); {
+			runtime.Gosched()
+		}
+	}
+	stop.Store(true)
+	reading.Wait()
 }
 
 // TestRetainedCursorAmongWriters walks while other topics come and go. Those

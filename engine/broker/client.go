@@ -64,19 +64,26 @@ type Transport interface {
 
 // Conn is one network connection inside the broker. Owned by one loop.
 type Conn struct {
-	t        Transport
-	loop     *Loop
-	listener *Listener
-	client   *client            // once CONNECT is accepted
-	hs       *session.Handshake // until then
-	partial  *bytebufferpool.ByteBuffer
-	final    *bytebufferpool.ByteBuffer // last bytes of a displaced connection; handed over through the mailbox
-	slot     timer[Conn]
-	opened   Time
-	version  codec.Version
-	closing  bool // Close was called, or the transport is gone; input is ignored
-	gone     bool // Closed came
-	blocked  bool // in Loop.blocked
+	t       Transport
+	client  *client   // once CONNECT is accepted
+	hello   *greeting // until then
+	partial *bytebufferpool.ByteBuffer
+	final   *bytebufferpool.ByteBuffer // last bytes of a displaced connection; handed over through the mailbox
+	slot    timer[Conn]
+	prev    *Conn // list of the loop's connections
+	next    *Conn
+	owner   int16 // index of the loop
+	version codec.Version
+	closing bool // Close was called, or the transport is gone; input is ignored
+	gone    bool // Closed came
+	blocked bool // in Loop.blocked
+}
+
+// greeting is the part of a connection that ends with its CONNACK.
+type greeting struct {
+	handshake session.Handshake
+	listener  *Listener
+	opened    Time
 }
 
 func (c *Conn) timerNode() *timer[Conn] { return &c.slot }

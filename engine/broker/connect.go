@@ -12,18 +12,15 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	h := cn.hs.Packet(&l.b.opts.Session, &cn.listener.Policy, f, out)
+	h := cn.hello.handshake.Packet(&l.b.opts.Session, &cn.hello.listener.Policy, f, out)
 	if len(out.Frames) > 0 {
 		l.write(cn, out.Frames)
 	}
 	out.Frames = nil
 	switch {
 	case out.Close:
-		l.stats.refusedConnects++
-		l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "code", out.Reason, "reason", out.Why)
-		l.closeConn(cn)
+		l.refuseConn(cn, out.Reason, out.Why)
 	case h != nil && !cn.closing:
-		cn.hs = nil
 		l.accept(cn, h, now)
 	}
 }
@@ -31,7 +28,7 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
 // refuseConn answers a connection without a session with CONNACK, as far as its version is known to understand it, and closes.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
-	l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "code", code, "reason", why)
+	l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
 	l.closeConn(cn)
 }
 
@@ -98,7 +95,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		l.end(c, out)
 		cn.final, c.out = c.out, nil
 		c.conn = nil
-		cn.loop.box.post(item{kind: itemClose, conn: cn})
+		l.b.loops[cn.owner].box.post(item{kind: itemClose, conn: cn})
 		out.Close = false
 		l.begin(c, out)
 		c.s.ConnectionLost(now, out)
@@ -164,7 +161,8 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.mu.Unlock()
 	l.stats.accepted++
 	l.timers.put(cn, l.connDeadline(cn), session.Never)
-	l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.listener.Name, "version", h.Version)
+	l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
+	cn.hello = nil
 	l.act(cn, c, out, now)
 	l.slotFree(c, now)
 	return true
@@ -237,7 +235,7 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 	}
 	cn.gone = true
 	l.timers.remove(cn)
-	delete(l.conns, cn)
+	l.unlist(cn)
 	l.b.connections.Add(-1)
 	l.stats.closedConns++
 	if cn.closing {
@@ -251,6 +249,18 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 		}
 		l.b.log.Debug("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
 	}
+}
+
+func (l *Loop) unlist(cn *Conn) {
+	if cn.prev != nil {
+		cn.prev.next = cn.next
+	} else {
+		l.conns = cn.next
+	}
+	if cn.next != nil {
+		cn.next.prev = cn.prev
+	}
+	cn.prev = nil // next stays: Shutdown may be walking the list
 }
 
 // forget removes a session that ended. Its subscriptions are gone already.

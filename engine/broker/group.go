@@ -214,7 +214,7 @@ func (l *Loop) slotFree(c *client, now Time) {
 		return
 	}
 	l.memberOf = append(l.memberOf[:0], x.groups...)
-	if len(x.replays) > 0 && !x.replaying && c.conn != nil && c.conn.loop == l {
+	if len(x.replays) > 0 && !x.replaying && c.conn != nil && int(c.conn.owner) == l.index {
 		x.replaying = true
 		l.replays = append(l.replays, c)
 	}

@@ -18,7 +18,7 @@ type Loop struct {
 	box   mailbox
 	cache *router.Cache[*client]
 
-	conns  map[*Conn]struct{}
+	conns  *Conn // list of open connections
 	timers wheel[Conn, *Conn]
 	parked parking
 
@@ -54,7 +54,7 @@ type parking struct {
 // NewLoop adds a loop. wake may be called from any goroutine and makes the owner call Turn soon; it is called once until
 // Turn has run. All loops are made before the first one is used.
 func (b *Broker) NewLoop(wake func()) *Loop {
-	l := &Loop{b: b, index: len(b.loops), cache: b.router.NewCache(0), conns: make(map[*Conn]struct{})}
+	l := &Loop{b: b, index: len(b.loops), cache: b.router.NewCache(0)}
 	l.box.wake = wake
 	l.seed = uint64(l.index)*0x9E3779B97F4A7C15 + 88172645463325252
 	l.scratch = make([]byte, 0, 4096)
@@ -69,8 +69,11 @@ func (b *Broker) NewLoop(wake func()) *Loop {
 // Open takes a new network connection in. Its client has Options.ConnectTimeout to be accepted.
 func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
 	l.startTimers(now)
-	cn := &Conn{t: t, loop: l, listener: lst, hs: &session.Handshake{}, opened: now}
-	l.conns[cn] = struct{}{}
+	cn := &Conn{t: t, owner: int16(l.index), hello: &greeting{listener: lst, opened: now}, next: l.conns}
+	if cn.next != nil {
+		cn.next.prev = cn
+	}
+	l.conns = cn
 	l.b.connections.Add(1)
 	l.stats.opened++
 	l.timers.put(cn, l.connDeadline(cn), session.Never)
@@ -454,7 +457,7 @@ func (l *Loop) roomAgain(c *client, now Time) {
 	out := &l.dout
 	out.Reset()
 	c.mu.Lock()
-	if c.conn == nil || c.conn.loop != l {
+	if c.conn == nil || int(c.conn.owner) != l.index {
 		c.mu.Unlock()
 		return
 	}
@@ -476,9 +479,9 @@ func (l *Loop) releaseDurable(now Time) {
 		out := &l.dout
 		out.Reset()
 		c.mu.Lock()
-		if c.conn == nil || c.conn.loop != l {
+		if c.conn == nil || int(c.conn.owner) != l.index {
 			if c.extra.holding = c.conn != nil; c.extra.holding {
-				c.conn.loop.box.post(item{kind: itemHold, client: c}) // it moved
+				l.b.loops[c.conn.owner].box.post(item{kind: itemHold, client: c}) // it moved
 			}
 			c.mu.Unlock()
 			continue
@@ -535,7 +538,7 @@ func (l *Loop) startTimers(now Time) {
 
 func (l *Loop) connDeadline(cn *Conn) Time {
 	if cn.client == nil {
-		return cn.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
+		return cn.hello.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
 	}
 	c := cn.client
 	c.mu.Lock()
@@ -606,7 +609,7 @@ func (b *Broker) unpark(c *client) {
 // parked or end as with any lost connection.
 func (l *Loop) Shutdown(now Time) {
 	l.Turn(now)
-	for cn := range l.conns {
+	for cn := l.conns; cn != nil; cn = cn.next {
 		if cn.closing {
 			continue
 		}

@@ -26,7 +26,7 @@ func (l *Loop) startReplay(c *client, ch *session.Change, now Time) {
 	c.mu.Lock()
 	x := c.more()
 	x.replays = append(x.replays, replay{cursor: router.NewCursor(ch.Filter), filter: ch.Filter, options: ch.Options})
-	start := !x.replaying && c.conn != nil && c.conn.loop == l
+	start := !x.replaying && c.conn != nil && int(c.conn.owner) == l.index
 	if start {
 		x.replaying = true
 	}
@@ -71,7 +71,7 @@ func (l *Loop) continueReplays(now Time) {
 func (l *Loop) replayTo(c *client, now Time) bool {
 	c.mu.Lock()
 	x := c.extra
-	if c.conn == nil || c.conn.loop != l || len(x.replays) == 0 {
+	if c.conn == nil || int(c.conn.owner) != l.index || len(x.replays) == 0 {
 		x.replaying = false
 		c.mu.Unlock()
 		return true

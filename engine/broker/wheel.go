@@ -1,5 +1,7 @@
 package broker
 
+import "math"
+
 // tickMillis is the resolution of all timers of the broker.
 const tickMillis = 250
 
@@ -12,8 +14,8 @@ const (
 // timer is an intrusive list node: inserting, moving and removing a deadline allocates nothing.
 type timer[T any] struct {
 	prev, next *T
-	slot       int32 // 0 = not in a wheel; else 1 + index of the slot
-	due        Time
+	slot       int32  // 0 = not in a wheel; else 1 + index of the slot
+	due        uint32 // ticks since the wheel's origin
 }
 
 // timed is anything with a timer inside.
@@ -26,13 +28,14 @@ type timed[T any] interface {
 // than 4.5 hours waits in the last far slot and is sorted anew each time round. Firing says no more than
 // «look again»: the owner of a deadline that has moved puts it back. Not safe for concurrent use.
 type wheel[T any, P timed[T]] struct {
-	now   int64 // ticks, the slot that fired last
-	near  [nearSlots]*T
-	far   [farSlots]*T
-	count int
+	origin Time
+	now    int64 // ticks since origin, the slot that fired last
+	near   [nearSlots]*T
+	far    [farSlots]*T
+	count  int
 }
 
-func (w *wheel[T, P]) init(now Time) { w.now = int64(now) / tickMillis }
+func (w *wheel[T, P]) init(now Time) { w.origin = now }
 
 // put sets the deadline of x, moving it if it is in already. Never takes it out.
 func (w *wheel[T, P]) put(x P, due Time, never Time) {
@@ -40,14 +43,14 @@ func (w *wheel[T, P]) put(x P, due Time, never Time) {
 	if due == never {
 		return
 	}
-	n := x.timerNode()
-	n.due = due
+	ticks := (max(due-w.origin, 0) + tickMillis - 1) / tickMillis // never early
+	x.timerNode().due = uint32(min(ticks, math.MaxUint32))        // 34 years
 	w.insert(x)
 }
 
 func (w *wheel[T, P]) insert(x P) {
 	n := x.timerNode()
-	tick := (int64(n.due) + tickMillis - 1) / tickMillis // never early
+	tick := int64(n.due)
 	if tick <= w.now {
 		tick = w.now + 1
 	}
@@ -93,7 +96,7 @@ func (w *wheel[T, P]) remove(x P) {
 
 // advance fires everything due up to now. fire is called after x has left the wheel and may put it back.
 func (w *wheel[T, P]) advance(now Time, fire func(P)) {
-	for target := int64(now) / tickMillis; w.now < target; {
+	for target := int64(now-w.origin) / tickMillis; w.now < target; {
 		if w.count == 0 {
 			w.now = target
 			return
@@ -112,7 +115,7 @@ func (w *wheel[T, P]) advance(now Time, fire func(P)) {
 		i := w.now % nearSlots
 		for x := w.near[i]; x != nil; x = w.near[i] {
 			w.remove(x)
-			if P(x).timerNode().due > now {
+			if int64(P(x).timerNode().due) > w.now {
 				w.insert(x)
 				continue
 			}

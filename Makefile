@@ -1,0 +1,48 @@
+# Two commands do everything on a machine that has Go: make run and make test.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 10s
+GO       ?= go
+
+.PHONY: run build test race fuzz conformance interop crash-test bench compare lint check clean
+
+run: build
+	bin/gannet serve --listen mqtt://127.0.0.1:1883 --data-dir ./data
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gannet ./cmd/gannet
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+fuzz: # every fuzz target of the tree, FUZZTIME each
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p || exit 1; done; done
+
+conformance: # the table of statements, tests and results
+	GANNET_CONFORMANCE_TABLE=1 $(GO) test -count=1 ./engine/conformance -v -run .
+
+interop: build # installs third-party clients where they are missing
+	cmd/interop/run.sh
+
+crash-test: # the simulation of the whole core with crashes, many seeds
+	$(GO) test -count=1 ./engine/broker -run TestSimulation -sim.runs $(or $(ROUNDS),3000)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./engine/session ./engine/broker ./engine
+
+compare: build # Gannet beside Debian's mosquitto on the same loads
+	bin/gannet bench load --gannet bin/gannet
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...; fi
+
+check: lint race conformance crash-test
+	$(MAKE) fuzz FUZZTIME=3s
+
+clean:
+	rm -rf bin

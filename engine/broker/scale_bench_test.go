@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"testing"
+	"unsafe"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+var scaleSessions = flag.Int("scale.sessions", 1_000_000, "idle sessions of BenchmarkIdleSessions")
+
+// BenchmarkIdleSessions holds sessions with one subscription each, parked and connected over fake transports, and reports the
+// heap that each costs in the broker. Run with -benchtime 1x.
+func BenchmarkIdleSessions(b *testing.B) {
+	for _, connected := range []bool{false, true} {
+		name := "parked"
+		if connected {
+			name = "connected"
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				idleSessions(b, connected)
+			}
+		})
+	}
+}
+
+func idleSessions(b *testing.B, connected bool) {
+	n := *scaleSessions
+	r := newRig(b, 2, nil)
+	wires := make([]wire, n) // the far ends, not counted: made before the first measurement
+	before := heap()
+	for i := range n {
+		w := &wires[i]
+		w.r, w.v, w.loop = r, codec.V311, r.loops[i%2]
+		w.conn = w.loop.Open(w, idleListener, r.now)
+		w.send((&codec.Connect{Version: codec.V311, ClientID: fmt.Appendf(nil, "device-%08d", i), KeepAlive: 60}).Append(nil, codec.V311))
+		w.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: fmt.Appendf(nil, "devices/%08d/cmd", i), QoS: 1}}}).Append(nil, codec.V311))
+		if !connected {
+			w.loop.Closed(w.conn, nil, r.now)
+			w.conn = nil
+		}
+		if i%64 == 0 {
+			r.settle()
+		}
+	}
+	r.settle()
+	b.ReportMetric(float64(heap()-before)/float64(n), "heap-B/session")
+	b.ReportMetric(float64(unsafe.Sizeof(client{})), "client-B")
+	b.ReportMetric(float64(unsafe.Sizeof(Conn{})), "conn-B")
+	runtime.KeepAlive(wires)
+	runtime.KeepAlive(r)
+}
+
+var idleListener = &Listener{Name: "idle", Policy: session.Policy{AllowAnonymous: true}}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
