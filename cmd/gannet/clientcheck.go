@@ -1,5 +1,11 @@
 package main
 
+import (
+	"math"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
 // check judges what no flag can see alone, and completes what they leave open.
 func (f *clientFlags) check(which command) error {
 	if f.properties.given && !f.versionGiven {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/client"
@@ -72,12 +71,9 @@ const (
 	sourceLines
 )
 
-// errUsage wraps mistakes in the arguments of pub and sub.
-type errUsage struct{ reason string }
-
-func (e errUsage) Error() string { return e.reason }
-
-func usage(format string, args ...any) error { return errUsage{fmt.Sprintf(format, args...)} }
+// usage words a mistake in the arguments as the user reads it, which is how
+// mosquitto's clients put it.
+func usage(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // errClientHelp says that --help was among the arguments.
 var errClientHelp = errors.New("help requested")
@@ -99,7 +95,7 @@ func parseClientFlags(which command, arguments []string) (*clientFlags, error) {
 		if flag == nil {
 			return f, usage("Unknown option '%s'.", name)
 		}
-		if flag.placeholder != "" && len(args.rest) == 0 {
+		if flag.missing != "" && len(args.rest) == 0 {
 			return f, usage("%s argument given but no %s specified.", name, flag.missing)
 		}
 		if err := flag.set(f, args); err != nil {

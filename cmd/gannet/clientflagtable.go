@@ -1,5 +1,7 @@
 package main
 
+import ()
+
 // command tells which of the two clients a flag belongs to.
 type command byte
 
@@ -21,7 +23,7 @@ type clientFlag struct {
 	command     command
 	short, long string // either may be empty
 	placeholder string // empty: takes no argument
-	missing     string // what "…given but no X specified" calls the argument
+	missing     string // what "given but no X specified" calls the argument; empty: set judges it
 	help        string
 	set         func(f *clientFlags, args *argumentList) error
 }

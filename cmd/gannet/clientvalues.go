@@ -1,5 +1,16 @@
 package main
 
+import (
+	"errors"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
 // setSource refuses a second source of messages.
 func (f *clientFlags) setSource(s payloadSource) error {
 	if f.source != sourceNone {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -67,11 +68,10 @@ type process struct {
 // run executes one subcommand and returns the exit status. Without one it is
 // serve.
 func (p *process) run(ctx context.Context, args []string) int {
-	if len(args) == 0 || args[0] != "" && args[0][0] == '-' && args[0] != "-h" && args[0] != "--help" && args[0] != "--version" {
+	if len(args) == 0 || (strings.HasPrefix(args[0], "-") && args[0] != "--version") {
 		return p.serve(ctx, args)
 	}
-	name, rest := args[0], args[1:]
-	switch name {
+	switch name, rest := args[0], args[1:]; name {
 	case "serve":
 		return p.serve(ctx, rest)
 	case "pub":
@@ -80,8 +80,8 @@ func (p *process) run(ctx context.Context, args []string) int {
 		return p.sub(ctx, rest)
 	case "version", "--version":
 		return p.version()
-	case "help", "-h", "--help":
-		return p.help(ctx, name, rest)
+	case "help":
+		return p.help(ctx, rest)
 	default:
 		fmt.Fprintf(p.stderr, "gannet: unknown command %q: write gannet serve, pub, sub, version or help\n", name)
 		return statusConfiguration
@@ -89,20 +89,19 @@ func (p *process) run(ctx context.Context, args []string) int {
 }
 
 // help prints the overview, or the help of the command named.
-func (p *process) help(ctx context.Context, name string, rest []string) int {
-	if len(rest) > 0 && name == "help" {
-		switch rest[0] {
-		case "serve", "pub", "sub":
-			return p.run(ctx, []string{rest[0], "--help"})
-		}
+func (p *process) help(ctx context.Context, rest []string) int {
+	if len(rest) > 0 && rest[0] != "help" && rest[0] != "version" {
+		return p.run(ctx, []string{rest[0], "--help"})
 	}
-	fmt.Fprint(p.stdout, `gannet is an MQTT 3.1, 3.1.1 and 5.0 broker.
+	fmt.Fprint(p.stdout, overview)
+	return statusSuccess
+}
+
+const overview = `gannet is an MQTT 3.1, 3.1.1 and 5.0 broker.
 
   gannet [serve] [flags]   run the broker; without flags on mqtt://127.0.0.1:1883
   gannet pub [flags]       publish messages (gannet pub -t greetings -m "Hello world")
   gannet sub [flags]       print messages as they come (gannet sub -t greetings)
   gannet version           print the version
   gannet help COMMAND      explain the flags of serve, pub or sub
-`)
-	return statusSuccess
-}
+`

@@ -1,5 +1,143 @@
 package main
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
 
-func (p *process) serve(ctx context.Context, args []string) int { return statusSuccess }
+	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
+	"github.com/gannetmq/gannet/engine"
+	"github.com/gannetmq/gannet/engine/auth"
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+// serve is the subcommand `gannet serve`: it runs the broker until ctx ends.
+func (p *process) serve(ctx context.Context, args []string) int {
+	c, err := config.Load(config.Source{Args: args, Environ: p.environ, ReadFile: os.ReadFile})
+	if errors.Is(err, config.ErrHelp) {
+		return p.serveHelp()
+	}
+	checkOnly := errors.Is(err, config.ErrChecked)
+	var users *auth.Scram
+	if err == nil || checkOnly {
+		users, err = loadUsers(&c)
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "gannet: %v\n", err)
+		return statusConfiguration
+	}
+	if checkOnly {
+		fmt.Fprintln(p.stdout, "gannet: the configuration is sound")
+		return statusSuccess
+	}
+	log := newLogger(p.stderr, &c)
+	if err := runServer(ctx, &c, users, log); err != nil {
+		log.Error("broker ended", "reason", err)
+		return statusFailure
+	}
+	return statusSuccess
+}
+
+func (p *process) serveHelp() int {
+	fmt.Fprint(p.stdout, overview, "\nFlags of gannet serve:\n")
+	if config.WriteHelp(p.stdout) != nil {
+		return statusFailure
+	}
+	return statusSuccess
+}
+
+// loadUsers reads the users file, if one is configured.
+func loadUsers(c *config.Config) (*auth.Scram, error) {
+	if c.ScramUsers == "" {
+		return nil, nil
+	}
+	users, err := auth.LoadUsers(c.ScramUsers)
+	if err != nil {
+		return nil, fmt.Errorf("scram-users: %w", err)
+	}
+	return auth.NewScram(users, auth.ScramConfig{}), nil
+}
+
+func newLogger(w io.Writer, c *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// runServer opens the listeners and serves until ctx ends. users may be nil.
+func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
+	debug.SetGCPercent(c.GOGC)
+	if c.MemoryLimit > 0 {
+		debug.SetMemoryLimit(c.MemoryLimit)
+	}
+	var methods []session.EnhancedMethod
+	if users != nil {
+		methods = append(methods, scramMethod{users})
+		defer reloadOnHangup(c.ScramUsers, users, log)()
+	}
+	server, err := engine.New(engineOptions(c, methods), log)
+	if err != nil {
+		return err
+	}
+	log.Info("broker started", "version", versionText())
+	if !c.InMemory {
+		log.Info("messages are kept in memory only in this version; --in-memory silences this line", "data-dir", c.DataDir)
+	}
+	for i, address := range server.Addrs() {
+		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
+	}
+	if err := server.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("broker stopped")
+	return nil
+}
+
+// scramMethod offers SCRAM to sessions, which declare the exchange themselves.
+type scramMethod struct{ *auth.Scram }
+
+func (m scramMethod) Begin(clientID, userName string) session.Exchange {
+	return m.Scram.Begin(clientID, userName)
+}
+
+// reloadOnHangup reads the users file again at each SIGHUP until the function it
+// returns is called. A file with a mistake changes nothing.
+func reloadOnHangup(path string, users *auth.Scram, log *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	quit, joined := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(joined)
+		for {
+			select {
+			case <-hangups:
+				reload(path, users, log)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(quit)
+		<-joined
+	}
+}
+
+func reload(path string, users *auth.Scram, log *slog.Logger) {
+	fresh, err := auth.LoadUsers(path)
+	if err != nil {
+		log.Error("users not read again, the old ones stay", "reason", err)
+		return
+	}
+	users.SetUsers(fresh)
+	log.Info("users read again", "file", path, "users", fresh.Len())
+}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	}
 	conn, err := options.Dialer(ctx, options.Address)
 	if err != nil {
-		return nil, err
+		return nil, dialError(ctx, err)
 	}
 	// An aborted handshake is an expired deadline, which every Read and Write obeys.
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
@@ -81,14 +82,20 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	}
 	if err != nil {
 		conn.Close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, err
+		return nil, dialError(ctx, err)
 	}
 	c := newClient(options, conn, accepted)
 	c.start(h.reader)
 	return c, nil
+}
+
+// dialError is ctx's error when that is why Dial failed, and err otherwise. The
+// network obeys the deadline of ctx by itself and may notice it first.
+func dialError(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	return cmp.Or(ctx.Err(), err)
 }
 
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
@@ -175,9 +182,8 @@ func (c *Client) DisconnectWith(ctx context.Context, packet codec.Disconnect) er
 	case <-linger.C:
 	case <-ctx.Done():
 	}
-	flushed := c.out.flushed()
 	c.Close()
-	if !flushed {
+	if !c.out.flushed() {
 		return fmt.Errorf("disconnect: %w", io.ErrShortWrite)
 	}
 	return nil

@@ -99,6 +99,13 @@ func (o *outbound) farewell() error {
 	return nil
 }
 
+// wrote says that the network has taken the batch.
+func (o *outbound) wrote() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing = false
+}
+
 // flushed reports whether the network has taken every byte appended.
 func (o *outbound) flushed() bool {
 	o.mu.Lock()
@@ -170,6 +177,7 @@ func (c *Client) write() {
 				c.end(err)
 				return
 			}
+			c.out.wrote()
 			if timer != nil {
 				timer.Reset(c.accepted.KeepAlive)
 			}

@@ -92,6 +92,7 @@ func Default() Config {
 		MaxGroupQueuedMessages: 100_000,
 		MaxGroupQueuedBytes:    256 << 20,
 		MaxOutboundBytes:       1 << 20,
+		MaxRetainedBytes:       1 << 30,
 		SharedStrategy:         "round-robin",
 
 		ShutdownTimeout: 10 * time.Second,

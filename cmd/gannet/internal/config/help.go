@@ -54,7 +54,7 @@ func writeSetting(b *strings.Builder, s *setting, defaults *Config) {
 	b.WriteString("\n")
 	writeWrapped(b, s.help)
 	if s.reaction != "" {
-		writeWrapped(b, "Otherwise: "+s.reaction)
+		writeWrapped(b, "When it bites: "+s.reaction)
 	}
 }
 

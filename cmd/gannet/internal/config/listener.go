@@ -12,15 +12,17 @@ import (
 
 const defaultPort = 1883
 
-// Listener is one place where clients are accepted.
+// Listener is one place where clients are accepted: a TCP address, or a Unix
+// domain socket.
 type Listener struct {
-	Host string // name or address without brackets; empty: every interface
-	Port uint16 // 0: the system picks a free port
+	Host   string // name or address without brackets; empty: every interface
+	Port   uint16 // 0: the system picks a free port
+	Socket string // path; not empty: a Unix domain socket, without host and port
 }
 
 // ParseListener reads a listener URL such as mqtt://127.0.0.1:1883,
-// mqtt://[::1]:1883 or mqtt://:1883 (every interface). tcp:// means the same as
-// mqtt://. The port may be left out and is then 1883.
+// mqtt://[::1]:1883, mqtt://:1883 (every interface) or unix:///run/gannet.sock.
+// tcp:// means the same as mqtt://. The port may be left out and is then 1883.
 func ParseListener(text string) (Listener, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found {
@@ -28,12 +30,21 @@ func ParseListener(text string) (Listener, error) {
 	}
 	switch scheme {
 	case "mqtt", "tcp":
-	case "mqtts", "ssl", "tls", "ws", "wss", "unix":
+		return parseTCP(text)
+	case "unix":
+		if !strings.HasPrefix(rest, "/") || strings.ContainsAny(rest, "?#%") {
+			return Listener{}, fmt.Errorf("%q has no plain absolute path: write unix:///run/gannet.sock", text)
+		}
+		return Listener{Socket: rest}, nil
+	case "mqtts", "ssl", "tls", "ws", "wss":
 		return Listener{}, fmt.Errorf("scheme not yet served: %s://: write mqtt://HOST:PORT", scheme)
 	default:
 		return Listener{}, fmt.Errorf("%q: unknown scheme: write mqtt://HOST:PORT", text)
 	}
-	u, err := url.Parse(scheme + "://" + rest)
+}
+
+func parseTCP(text string) (Listener, error) {
+	u, err := url.Parse(text)
 	if err != nil {
 		return Listener{}, fmt.Errorf("%q is not a listener: %w: write mqtt://HOST:PORT", text, unwrapURL(err))
 	}
@@ -63,18 +74,23 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// Address is the listener as host:port, as package net takes it.
+// Address is host:port of a TCP listener, as package net takes it.
 func (l Listener) Address() string {
 	return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
 }
 
 // String is the listener as a URL.
-func (l Listener) String() string { return "mqtt://" + l.Address() }
+func (l Listener) String() string {
+	if l.Socket != "" {
+		return "unix://" + l.Socket
+	}
+	return "mqtt://" + l.Address()
+}
 
 // Loopback reports whether only this machine can reach the listener. It asks no
 // name server: a name other than localhost counts as reachable from elsewhere.
 func (l Listener) Loopback() bool {
-	if strings.EqualFold(l.Host, "localhost") {
+	if l.Socket != "" || strings.EqualFold(l.Host, "localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(l.Host)

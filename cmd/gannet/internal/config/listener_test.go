@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,8 @@ func TestParseListener(t *testing.T) {
 		{text: "mqtt://0.0.0.0:1883", address: "0.0.0.0:1883"},
 		{text: "mqtt://[::]:1883", address: "[::]:1883"},
 		{text: "mqtt://broker.example:1883", address: "broker.example:1883"},
+		{text: "unix:///run/gannet.sock", address: "/run/gannet.sock", loopback: true},
+		{text: "unix://run/gannet.sock", mistake: "no plain absolute path"},
 		{text: "127.0.0.1:1883", mistake: "has no scheme"},
 		{text: "mqtts://:8883", mistake: "scheme not yet served"},
 		{text: "http://:80", mistake: "unknown scheme"},
@@ -39,7 +42,7 @@ func TestParseListener(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("%s: %v", test.text, err)
-		case l.Address() != test.address || l.Loopback() != test.loopback:
+		case cmp.Or(l.Socket, l.Address()) != test.address || l.Loopback() != test.loopback:
 			t.Errorf("%s: got %s, loopback %v", test.text, l.Address(), l.Loopback())
 		}
 	}

@@ -143,7 +143,7 @@ func TestMistakesSayWhatWhereAndHow(t *testing.T) {
 		{"flag of another broker", []string{"-p", "1884"}, nil, "",
 			`argument -p: unknown flag: write --listen mqtt://127.0.0.1:PORT`},
 		{"not a number", []string{"--loops", "many"}, nil, "",
-			`flag --loops: "many" is not a whole number: write 0 to 1024`},
+			`flag --loops: "many" is not a whole number: write 0 to 256`},
 		{"out of range", []string{"--max-qos=3"}, nil, "",
 			`flag --max-qos: 3 is out of range: write 0 to 2`},
 		{"not a size", nil, []string{"GANNET_MAX_PACKET_SIZE=12XB"}, "",

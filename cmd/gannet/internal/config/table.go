@@ -50,7 +50,7 @@ const unlimited = math.MaxInt64
 func settings() []setting {
 	return []setting{
 		{groupListeners, "listen", listeners(),
-			"Where clients connect: mqtt://HOST:PORT. An empty host means every interface. " +
+			"Where clients connect: mqtt://HOST:PORT (an empty host means every interface) or unix:///PATH. " +
 				"In the environment, commas separate several.", ""},
 		{groupListeners, "allow-anonymous", choice(func(c *Config) *Choice { return &c.AllowAnonymous }),
 			"Whether a client may connect without authentication. Unset: yes on a loopback listener while no scram-users " +
@@ -62,7 +62,7 @@ func settings() []setting {
 
 		{groupStorage, "data-dir", text("DIR", func(c *Config) *string { return &c.DataDir }),
 			"Folder for durable state. This version keeps all messages in memory and writes nothing here: " +
-				"Sessions, queues and retained messages end with the process.", ""},
+				"Sessions, their messages and retained messages end with the process.", ""},
 		{groupStorage, "in-memory", boolean(func(c *Config) *bool { return &c.InMemory }),
 			"Say that memory-only is what you want; no notice about it is logged.", ""},
 
@@ -77,7 +77,7 @@ func settings() []setting {
 			"The connection is closed."},
 		{groupNetwork, "max-keep-alive", seconds(math.MaxUint16*time.Second, func(c *Config) *uint16 { return &c.MaxKeepAlive }),
 			"Longest Keep Alive, in whole seconds; 0: whatever the client asks for.",
-			"A 5.0 client is told the lower value (Server Keep Alive); for others it applies unannounced."},
+			"A 5.0 client is told the lower value (Server Keep Alive); a 3.x client that asks for more is refused."},
 
 		{groupProtocol, "max-connect-size", size(1<<10, maxPacket, func(c *Config) *uint32 { return &c.MaxConnectSize }),
 			"Size of a packet before authentication has succeeded; never more than max-packet-size.",
@@ -124,13 +124,14 @@ func settings() []setting {
 
 		{groupQueues, "max-queued-messages", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.MaxQueuedMessages }),
 			"Messages waiting for one Session.",
-			"The Session's oldest waiting message is dropped and counted."},
+			"A 5.0 publisher is told 0x97 Quota exceeded when nobody could take its message; " +
+				"else the Session's oldest waiting message is dropped and counted."},
 		{groupQueues, "max-queued-bytes", size(0, unlimited, func(c *Config) *int64 { return &c.MaxQueuedBytes }),
 			"Bytes of messages waiting for one Session.",
 			"As for max-queued-messages."},
 		{groupQueues, "max-group-queued-messages", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.MaxGroupQueuedMessages }),
 			"Messages waiting for any member of one shared group.",
-			"The group's oldest waiting message is dropped and counted."},
+			"As for max-queued-messages, with the group's oldest message."},
 		{groupQueues, "max-group-queued-bytes", size(0, unlimited, func(c *Config) *int64 { return &c.MaxGroupQueuedBytes }),
 			"Bytes of messages waiting for any member of one shared group.",
 			"As for max-group-queued-messages."},
@@ -141,7 +142,7 @@ func settings() []setting {
 			"QoS 0 messages for it are dropped and counted; QoS 1 and 2 messages wait in the Session's queue."},
 		{groupQueues, "max-retained-messages", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.MaxRetainedMessages }),
 			"Retained messages; 0: not limited.",
-			"A message for a further topic is delivered but not retained: 0x97 Quota exceeded."},
+			"A message for a further topic is delivered but not retained, and counted."},
 		{groupQueues, "max-retained-bytes", size(0, unlimited, func(c *Config) *int64 { return &c.MaxRetainedBytes }),
 			"Bytes of retained messages; 0: not limited.",
 			"As for max-retained-messages."},
@@ -151,9 +152,9 @@ func settings() []setting {
 		{groupLog, "log-level", logLevel(),
 			"Least severe level that is logged.", ""},
 
-		{groupProcess, "loops", whole("N", 0, 1024, func(c *Config) *int { return &c.Loops }),
+		{groupProcess, "loops", whole("N", 0, 256, func(c *Config) *int { return &c.Loops }),
 			"Event loops; 0: one for each core.", ""},
-		{groupProcess, "shutdown-timeout", duration(0, time.Hour, func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
+		{groupProcess, "shutdown-timeout", duration(100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
 			"Time for clients to take what is on its way to them after SIGTERM or SIGINT.",
 			"What is left is closed. A second signal ends the process at once."},
 		{groupProcess, "gogc", whole("PERCENT", 10, 100_000, func(c *Config) *int { return &c.GOGC }),
@@ -297,7 +298,7 @@ func listeners() value {
 			if err != nil {
 				return err
 			}
-			if l.Port != 0 && slices.Contains(c.Listen, l) {
+			if (l.Port != 0 || l.Socket != "") && slices.Contains(c.Listen, l) {
 				return fmt.Errorf("%s is listed twice: remove one", l)
 			}
 			c.Listen = append(c.Listen, l)
@@ -340,3 +341,6 @@ func logLevel() value {
 		show: func(c *Config) string { return strings.ToLower(slog.Level(c.LogLevel).String()) },
 	}
 }
+
+// Names lists every setting in the order of --help.
+func Names() []string { return names(settings()) }
