@@ -9,7 +9,7 @@ run: build
 	bin/gannet serve --listen mqtt://127.0.0.1:1883 --data-dir ./data
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gannet ./cmd/gannet
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o bin/gannet ./cmd/gannet
 
 test:
 	$(GO) test ./...
