@@ -109,7 +109,11 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 		}
 		if c.conn != nil {
 			c.out = bytebufferpool.Get()
-			c.out.B = append(c.out.B[:0], out.Frames...)
+			if cap(out.Frames) > maxScratch {
+				c.out.B = out.Frames // grown for this one: no second copy
+			} else {
+				c.out.B = append(c.out.B[:0], out.Frames...)
+			}
 		}
 	}
 	out.Frames = nil

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"github.com/valyala/bytebufferpool"
+
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/router"
@@ -99,6 +101,9 @@ func idsAt(ids [][]uint32, i int) []uint32 {
 // identifier in the match where several subscriptions were joined.
 func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.Overflow, g *router.Group[*client]) session.Result {
 	c, o := s.Subscriber, &s.Options
+	if (o.QoS == 0 || l.og.M.QoS == codec.QoS0) && o.Identifier == 0 && ids == nil && g == nil && l.deliverPlain(c, o) {
+		return session.Sent
+	}
 	r := session.Route{QoS: codec.QoS(o.QoS), RetainAsPublished: o.RetainAsPublished, Overflow: overflow, IDs: ids}
 	if ids == nil && o.Identifier != 0 {
 		l.ids = append(l.ids[:0], o.Identifier)
@@ -123,6 +128,40 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 		l.countDrops(&out.Drops, &c.s)
 	}
 	return res
+}
+
+// maxHeaderBytes bounds what an encoded QoS 0 PUBLISH is larger than its message: header, lengths.
+const maxHeaderBytes = 16
+
+// deliverPlain is the short way for QoS 0. False: the long way must judge.
+func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
+	if l.og.M.Size() > cap(l.scratch)-maxHeaderBytes {
+		return false
+	}
+	c.mu.Lock()
+	var dst []byte
+	if c.out != nil {
+		dst = c.out.B
+	} else {
+		dst = l.scratch[:0]
+	}
+	dst, ok := c.s.AppendPlain(&l.og, o.RetainAsPublished, dst, l.b.opts.MaxOutboundBytes-int(c.buffered.Load()))
+	if !ok {
+		c.mu.Unlock()
+		return false
+	}
+	if c.out == nil {
+		c.out = bytebufferpool.Get()
+		c.out.B = append(c.out.B[:0], dst...)
+	} else {
+		c.out.B = dst
+	}
+	if !c.dirty {
+		l.markDirty(c)
+	}
+	c.mu.Unlock()
+	l.stats.publishOut++
+	return true
 }
 
 // mustQueueBehindFanout tells whether a wide fan-out still waits at the loop of c, which a direct delivery would overtake.

@@ -68,9 +68,11 @@ type Outgoing struct {
 	forms [2][2]form // [5.0?][has packet id?]
 	buf   []byte
 	wide  bool
+
+	delivery codec.Delivery // scratch
 }
 
-// form is an encoded PUBLISH inside buf; at is where its Packet Identifier stands.
+// form is an encoded PUBLISH inside buf; at is where its Packet Identifier stands, from its start.
 type form struct{ from, to, at int }
 
 // Reset starts a new message. wide says that several sessions will get it, so that encodings are worth remembering.

@@ -37,7 +37,7 @@ const (
 	Gone                  // the session is not connected and keeps nothing
 )
 
-// maxAliasTopic: an alias pays only for topics longer than the property that carries it.
+// minAliasTopic: an alias pays only for topics longer than the property that carries it.
 const minAliasTopic = 8
 
 // Deliver brings one message to the session: bytes into out.Frames where the window and the room allow,
@@ -91,6 +91,9 @@ func (s *Session) deliverQoS0(o *Outgoing, r *Route, retain bool, out *Output) R
 		out.Drops.add(DropOffline, 1)
 		return Dropped
 	}
+	if s.more != nil && s.more.queue.qos0 > 0 && r.Overflow != NoQueue {
+		return s.enqueue(o, r, codec.QoS0, retain, out) // behind those of its kind that wait since the session was parked [MQTT-4.6.0-5]
+	}
 	if len(out.Frames) >= out.Room {
 		if r.Overflow == NoQueue {
 			out.Full = true
@@ -118,7 +121,8 @@ func (s *Session) canSend(out *Output) bool {
 
 // CanTake tells whether a QoS 1/2 message would be sent at once, given room in the connection.
 func (s *Session) CanTake(room int) bool {
-	return s.phase == connected && room > 0 && s.open < s.sendMaximum && (s.more == nil || s.more.queue.len() == 0 && s.more.resend == 0)
+	return s.phase == connected && room > 0 && s.open < s.sendMaximum && (s.more == nil || s.more.queue.len() == 0 &&
+		s.more.resend == 0 && s.more.inflight.spanBefore(s.nextSeq) < maxSpan)
 }
 
 // tooLargeFor drops what exceeds the client's Maximum Packet Size [MQTT-3.1.2-24, -25].
@@ -155,24 +159,7 @@ func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.
 		out.Frames = codec.AppendDelivery(out.Frames, s.version, d)
 		return
 	}
-	v5, hasID := 0, 0
-	if s.version == codec.V5 {
-		v5 = 1
-	}
-	if qos > 0 {
-		hasID = 1
-	}
-	f := &o.forms[v5][hasID]
-	if f.to == 0 {
-		d := &out.parsed.delivery
-		s.fill(d, o, nil, id, qos)
-		f.from = len(o.buf)
-		o.buf = codec.AppendDelivery(o.buf, s.version, d)
-		f.to = len(o.buf)
-		if hasID == 1 {
-			f.at = f.from + headerSize(o.buf[f.from:]) + 2 + len(o.M.Topic)
-		}
-	}
+	f := o.form(s.version, qos)
 	start := len(out.Frames)
 	out.Frames = append(out.Frames, o.buf[f.from:f.to]...)
 	b := out.Frames[start:]
@@ -180,9 +167,8 @@ func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.
 	if retain {
 		b[0] |= 1
 	}
-	if hasID == 1 {
-		at := f.at - f.from
-		b[at], b[at+1] = byte(id>>8), byte(id)
+	if qos > 0 {
+		b[f.at], b[f.at+1] = byte(id>>8), byte(id)
 	}
 }
 
@@ -225,19 +211,19 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 		return Refused
 	}
 	size := o.M.Size()
-	q := &s.extra().queue
-	for q.len() > 0 && (q.len() >= s.cfg.MaxQueuedMessages || q.bytes+size > s.cfg.MaxQueuedBytes) {
-		if r.Overflow == Refuse {
-			return Refused
-		}
-		s.drop(q.pop(), DropQueueFull, out)
-	}
-	if s.cfg.MaxQueuedMessages == 0 || size > s.cfg.MaxQueuedBytes {
+	if s.cfg.MaxQueuedMessages == 0 || size > s.cfg.MaxQueuedBytes { // no dropping would make room
 		if r.Overflow == Refuse {
 			return Refused
 		}
 		out.Drops.add(DropQueueFull, 1)
 		return Dropped
+	}
+	q := &s.extra().queue
+	for q.len() >= s.cfg.MaxQueuedMessages || q.bytes+size > s.cfg.MaxQueuedBytes {
+		if r.Overflow == Refuse {
+			return Refused
+		}
+		s.drop(q.pop(), DropQueueFull, out)
 	}
 	e := entry{qos: qos, retain: retain, group: r.Group, msg: o.M.Keep()}
 	e.setIDs(r.IDs)
@@ -279,6 +265,7 @@ func (s *Session) settle(f codec.Frame, now Time, out *Output) {
 		if e.state != awaitsPubcomp {
 			if e.state == awaitsResend {
 				s.more.resend--
+				s.open++ // whatever is not to be resent uses a slot
 			}
 			e.state, e.msg = awaitsPubcomp, nil
 			if s.durable() {
