@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"math/rand"
+	"testing"
+)
+
+type alarm struct {
+	slot timer[alarm]
+	due  Time
+	rang Time
+}
+
+func (a *alarm) timerNode() *timer[alarm] { return &a.slot }
+
+// TestWheelRingsOnceAndNeverEarly puts, moves and removes deadlines from a quarter second to a week ahead.
+func TestWheelRingsOnceAndNeverEarly(t *testing.T) {
+	const never = Time(1) << 62
+	rnd := rand.New(rand.NewSource(1))
+	start := Time(1_700_000_000_123)
+	var w wheel[alarm, *alarm]
+	w.init(start)
+	now := start
+	var set []*alarm
+	spans := []int64{400, 30_000, 120_000, 20_000_000, 600_000_000}
+	for range 4000 {
+		a := &alarm{due: now + Time(rnd.Int63n(spans[rnd.Intn(len(spans))]))}
+		w.put(a, a.due, never)
+		set = append(set, a)
+		if rnd.Intn(4) == 0 {
+			b := set[rnd.Intn(len(set))]
+			if b.rang == 0 && b.due != never {
+				b.due = now + Time(rnd.Int63n(100_000))
+				if rnd.Intn(2) == 0 {
+					b.due = never
+				}
+				w.put(b, b.due, never)
+			}
+		}
+		step := Time(rnd.Intn(2000))
+		now += step
+		w.advance(now, func(a *alarm) {
+			if a.rang != 0 || a.due > now {
+				t.Fatalf("rang at %d, due %d, before at %d", now-start, a.due-start, a.rang)
+			}
+			a.rang = now
+		})
+	}
+	for _, a := range set {
+		if a.rang == 0 && a.due != never && a.due <= now-tickMillis {
+			t.Fatalf("due %d has not rung at %d", a.due-start, now-start)
+		}
+	}
+	for w.count > 0 {
+		now += 60_000
+		w.advance(now, func(a *alarm) {
+			if a.due > now || a.due < now-60_000-2*tickMillis {
+				t.Fatalf("rang at %d, due %d", now-start, a.due-start)
+			}
+			a.rang = now
+		})
+	}
+	for _, a := range set {
+		if (a.rang == 0) != (a.due == never) {
+			t.Fatalf("due %d, rang %d", a.due, a.rang)
+		}
+	}
+}
