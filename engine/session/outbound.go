@@ -54,7 +54,7 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 		return s.deliverQoS0(o, r, retain, out)
 	}
 	if s.phase == connected && s.canSend(out) && (s.more == nil || s.more.queue.len() == 0) {
-		if s.tooLargeFor(o, r, out) {
+		if s.tooLargeFor(o, r.IDs, qos, out) {
 			return Dropped
 		}
 		e := entry{seq: s.nextSeq, qos: qos, retain: retain, group: r.Group}
@@ -102,7 +102,7 @@ func (s *Session) deliverQoS0(o *Outgoing, r *Route, retain bool, out *Output) R
 		out.Drops.add(DropOutboundFull, 1)
 		return Dropped
 	}
-	if s.tooLargeFor(o, r, out) {
+	if s.tooLargeFor(o, r.IDs, codec.QoS0, out) {
 		return Dropped
 	}
 	s.appendPublish(o, r.IDs, 0, codec.QoS0, retain, false, out)
@@ -126,12 +126,12 @@ func (s *Session) CanTake(room int) bool {
 }
 
 // tooLargeFor drops what exceeds the client's Maximum Packet Size [MQTT-3.1.2-24, -25].
-func (s *Session) tooLargeFor(o *Outgoing, r *Route, out *Output) bool {
+func (s *Session) tooLargeFor(o *Outgoing, ids []uint32, qos codec.QoS, out *Output) bool {
 	if s.maxPacketSize == 0 {
 		return false
 	}
 	d := &out.parsed.delivery
-	s.fill(d, o, r.IDs, 1, codec.QoS1)
+	s.fill(d, o, ids, 1, qos)
 	if !s.tooLarge(d.Size(s.version)) {
 		return false
 	}
@@ -356,8 +356,7 @@ func (s *Session) Drain(now Time, out *Output) {
 			return
 		}
 		o.Reset(e.msg, now, false)
-		r := Route{IDs: e.ids()}
-		if s.tooLargeFor(&o, &r, out) {
+		if s.tooLargeFor(&o, e.ids(), e.qos, out) {
 			out.Drops.N[DropTooLarge]-- // drop counts it
 			s.drop(m.queue.pop(), DropTooLarge, out)
 			continue
@@ -387,8 +386,7 @@ func (s *Session) resendInflight(now Time, out *Output) {
 			return
 		}
 		o.Reset(e.msg, now, false)
-		r := Route{IDs: e.ids()}
-		if s.tooLargeFor(&o, &r, out) {
+		if s.tooLargeFor(&o, e.ids(), e.qos, out) {
 			s.settled(e, out)
 			return
 		}
