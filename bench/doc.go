@@ -1,0 +1,43 @@
+// Package bench puts a broker under load and reports what that cost: messages a
+// second, processor time of the broker for each message, latency, and memory for
+// each connection. It is the code behind gannet bench.
+//
+// # What it is
+//
+// gannet bench load starts brokers in turn, each fresh for each run and alone on
+// the machine as far as this command can tell, drives the same scenarios against
+// them and prints the medians of all rounds side by side. gannet bench idle opens
+// connections that stay silent, in two steps, and prints what one of them adds to
+// the broker's resident memory.
+//
+// # How it measures
+//
+// The loader shares the machine with the broker, so it must cost little: one
+// thread, one epoll set, one read for each readiness and one write for each
+// connection and turn. Its own processor time is reported too, and a row whose
+// loader was busy nearly all the time says more about the loader than about the
+// broker.
+//
+// The loop is closed: a publisher may have a window of messages under way, and a
+// message leaves the window when every receiver has it and, with QoS 1 and 2, the
+// broker has acknowledged it. A broker is never measured by how fast it can drop.
+// The paced scenario alone is open: it sends by the clock, whatever comes back.
+//
+// Rates count what was delivered. Processor time for each message is that of the
+// whole broker process, user and system, over messages in plus messages out.
+// Latency is the time from encoding to reading; with a deep window it is the
+// depth of the window and little else.
+//
+// Every payload carries its publisher, its number and its time of sending. What is
+// missing at the end, came twice or came out of order is counted, reported and
+// makes the command fail: a rate with losses is not a rate.
+//
+// # What it is not
+//
+// It is not a conformance test, it does not simulate networks, and it refuses to
+// load another machine: processor time is read from this one's process table, and
+// that is Linux's. Elsewhere the package compiles and says so.
+//
+// It imports codec for everything but the bodies of PUBLISH packets, which it
+// writes and reads by itself to stay cheap.
+package bench

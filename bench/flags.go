@@ -1,0 +1,190 @@
+package bench
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are what the flags of load and idle say.
+type options struct {
+	entries     []entry // load
+	rounds      int     // load
+	budget      budget  // load
+	steps       []int   // idle
+	settle      time.Duration
+	brokers     []recipe
+	running     *target // --connect
+	listEntries bool
+}
+
+// loadOptions reads the arguments of gannet bench load.
+func loadOptions(args []string, output io.Writer) (*options, error) {
+	o := &options{}
+	f := newFlags("load", "drives scenarios against brokers in turn and prints a table of medians", output)
+	which := f.String("scenarios", "all", "`NAMES` separated by commas, or all; see --list")
+	f.BoolVar(&o.listEntries, "list", false, "print the scenarios and end")
+	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each scenario with each broker; the report has the medians")
+	seconds := f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
+	f.IntVar(&o.budget.connections, "connections", 5000, "`N` clients of the connect scenario")
+	common := addCommon(f.FlagSet, "gannet,mosquitto")
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.rounds < 1 || o.rounds > 1000:
+		return nil, fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
+	case !(*seconds >= 0.01 && *seconds <= 3600):
+		return nil, fmt.Errorf("seconds: %v is not between 0.01 and 3600", *seconds)
+	case o.budget.connections < 1 || o.budget.connections > connectionsMax:
+		return nil, fmt.Errorf("connections: %d is not between 1 and %d", o.budget.connections, connectionsMax)
+	}
+	o.budget.length = time.Duration(*seconds * float64(time.Second))
+	o.budget.warm, o.budget.patience = o.budget.length/6, patience
+	var err error
+	if o.entries, err = choose(catalog(), *which); err != nil {
+		return nil, err
+	}
+	return o, common.into(o)
+}
+
+// idleOptions reads the arguments of gannet bench idle.
+func idleOptions(args []string, output io.Writer) (*options, error) {
+	o := &options{}
+	f := newFlags("idle", "opens connections that stay silent and prints what one adds to a broker's memory", output)
+	steps := f.String("connections", "5000,19000", "`FEW,MANY` clients, one subscription each; the slope is between the two")
+	f.DurationVar(&o.settle, "settle", 3*time.Second, "`TIME` of silence before each look at the memory")
+	common := addCommon(f.FlagSet, "gannet")
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	for text := range strings.SplitSeq(*steps, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 || n > connectionsMax {
+			return nil, fmt.Errorf("connections: %q is not a number from 1 to %d", text, connectionsMax)
+		}
+		o.steps = append(o.steps, n)
+	}
+	if len(o.steps) != 2 || o.steps[0] >= o.steps[1] {
+		return nil, fmt.Errorf("connections: %q is not two numbers, the second larger, such as 5000,19000", *steps)
+	}
+	if o.settle < 0 || o.settle > time.Hour {
+		return nil, fmt.Errorf("settle: %v is not between 0s and 1h", o.settle)
+	}
+	if err := common.into(o); err != nil {
+		return nil, err
+	}
+	if o.running != nil && o.running.pid == 0 {
+		return nil, errors.New("pid: needed with --connect: memory is read from that process")
+	}
+	return o, nil
+}
+
+// patience is how long a broker may do nothing at all while it has something to do.
+const patience = 3 * time.Second
+
+// connectionsMax is bounded by the ports of one loopback address.
+const connectionsMax = 60_000
+
+// common are the flags that say which brokers to measure.
+type common struct {
+	brokers, gannet, mosquitto, connect string
+	pid                                 int
+}
+
+func addCommon(f *flag.FlagSet, brokers string) *common {
+	c := &common{}
+	f.StringVar(&c.brokers, "brokers", brokers, "`NAMES` separated by commas: gannet, mosquitto; ratios are the first to the last")
+	f.StringVar(&c.gannet, "gannet", "", "`PATH` of the gannet to measure (default: this program)")
+	f.StringVar(&c.mosquitto, "mosquitto", "mosquitto", "`PATH` of mosquitto, or its name to be looked up")
+	f.StringVar(&c.connect, "connect", "", "`HOST:PORT` of a broker that runs already on this machine, instead of starting any")
+	f.IntVar(&c.pid, "pid", 0, "`PID` of the broker of --connect; without it neither processor time nor memory is measured")
+	return c
+}
+
+// into checks the flags and fills in o.
+func (c *common) into(o *options) (err error) {
+	if c.connect != "" {
+		o.brokers = []recipe{{name: "broker"}}
+		o.running = &target{pid: c.pid}
+		o.running.addr, err = loopbackAddress(c.connect)
+		if err == nil && c.pid < 0 {
+			err = fmt.Errorf("pid: %d is negative", c.pid)
+		}
+		return err
+	}
+	if c.pid != 0 {
+		return errors.New("pid: only together with --connect")
+	}
+	for name := range strings.SplitSeq(c.brokers, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "gannet":
+			path := c.gannet
+			if path == "" {
+				if path, err = os.Executable(); err != nil {
+					return fmt.Errorf("gannet: this program's file: %w", err)
+				}
+			}
+			o.brokers = append(o.brokers, gannetRecipe(path))
+		case "mosquitto":
+			o.brokers = append(o.brokers, mosquittoRecipe(c.mosquitto))
+		default:
+			return fmt.Errorf("brokers: %q is neither gannet nor mosquitto", name)
+		}
+	}
+	return nil
+}
+
+// loopbackAddress reads HOST:PORT and refuses other machines: this command is to
+// load brokers of one's own, and can read the processor time of no others.
+func loopbackAddress(text string) (netip.AddrPort, error) {
+	text = strings.Replace(text, "localhost:", "127.0.0.1:", 1)
+	addr, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return addr, fmt.Errorf("connect: %q is not an address and a port, such as 127.0.0.1:1883", text)
+	}
+	if !addr.Addr().IsLoopback() {
+		return addr, fmt.Errorf("connect: %s is not a loopback address", addr.Addr())
+	}
+	return addr, nil
+}
+
+// flags is a flag set whose complaints are left to the caller.
+type flags struct {
+	*flag.FlagSet
+	output io.Writer
+}
+
+func newFlags(name, about string, output io.Writer) flags {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {
+		fmt.Fprintf(output, "gannet bench %s %s.\n\n", name, about)
+		f.SetOutput(output)
+		f.PrintDefaults()
+	}
+	return flags{f, output}
+}
+
+// parse returns flag.ErrHelp after the help was printed.
+func (f flags) parse(args []string) error {
+	usage := f.Usage
+	f.Usage = func() {}
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage()
+		return err
+	case err != nil:
+		return err
+	case f.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLoadOptionsDefaults(t *testing.T) {
+	o, err := loadOptions([]string{"--gannet", "bin/gannet"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.entries) != len(catalog()) || o.rounds != 3 || o.budget.length != 3*time.Second || o.budget.warm != 500*time.Millisecond {
+		t.Errorf("%d scenarios, %d rounds, %+v", len(o.entries), o.rounds, o.budget)
+	}
+	if names := strings.Join(o.names(), " "); names != "gannet mosquitto" || o.brokers[0].path != "bin/gannet" || o.running != nil {
+		t.Errorf("brokers %s, gannet is %q, running is %v", names, o.brokers[0].path, o.running)
+	}
+}
+
+func TestLoadOptionsChooseScenariosInTheOrderOfTheCatalog(t *testing.T) {
+	o, err := loadOptions([]string{"--scenarios", "churn,p2p-qos2", "--connect", "localhost:1883", "--pid", "42"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := strings.Join(namesOf(o.entries), " "); names != "p2p-qos2 churn" {
+		t.Errorf("scenarios %s", names)
+	}
+	if o.running == nil || o.running.addr.String() != "127.0.0.1:1883" || o.running.pid != 42 || len(o.brokers) != 1 {
+		t.Errorf("running %+v, %d brokers", o.running, len(o.brokers))
+	}
+}
+
+func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
+	tests := []struct {
+		command string
+		args    string
+		want    string
+	}{
+		{"load", "--scenarios p2p-qos0,p2p-qos3", `scenarios: "p2p-qos3"`},
+		{"load", "--scenarios churn,churn,", `scenarios: ""`},
+		{"load", "--rounds 0", "rounds: 0"},
+		{"load", "--seconds 0", "seconds: 0"},
+		{"load", "--seconds NaN", "seconds: NaN"},
+		{"load", "--seconds many", "many"},
+		{"load", "--connections 0", "connections: 0"},
+		{"load", "--brokers gannet,nanomq", `brokers: "nanomq"`},
+		{"load", "--connect broker.example:1883", "connect: \"broker.example:1883\""},
+		{"load", "--connect 192.0.2.1:1883", "connect: 192.0.2.1 is not a loopback address"},
+		{"load", "--connect 127.0.0.1", "connect: \"127.0.0.1\""},
+		{"load", "--connect 127.0.0.1:1883 --pid -1", "pid: -1"},
+		{"load", "--pid 1", "pid: only together with --connect"},
+		{"load", "--speed 3", "speed"},
+		{"load", "twice", `"twice"`},
+		{"idle", "--connections 5000", "5000,19000"},
+		{"idle", "--connections 5,5", "the second larger"},
+		{"idle", "--connections 5,ten", `"ten"`},
+		{"idle", "--settle -1s", "settle: -1s"},
+		{"idle", "--connect 127.0.0.1:1883", "pid: needed"},
+		{"both", "", `"both"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.command+" "+tt.args, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			status := Main(append([]string{tt.command}, strings.Fields(tt.args)...), &stdout, &stderr)
+			if status != statusUsage || !strings.Contains(stderr.String(), tt.want) {
+				t.Errorf("status %d, %q; want 2 and %q", status, &stderr, tt.want)
+			}
+			if n := strings.Count(stderr.String(), "\n"); n != 1 {
+				t.Errorf("%d lines of complaint", n)
+			}
+		})
+	}
+}
+
+func TestHelpIsASuccess(t *testing.T) {
+	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list"} {
+		var stdout, stderr bytes.Buffer
+		if status := Main(strings.Fields(args), &stdout, &stderr); status != statusOK || stdout.Len() == 0 || stderr.Len() != 0 {
+			t.Errorf("%q: status %d, %d bytes of help, complaint %q", args, status, stdout.Len(), &stderr)
+		}
+	}
+	if _, err := loadOptions([]string{"-h"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCatalogNamesAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range catalog() {
+		if seen[e.name] || e.name == "all" || strings.ContainsAny(e.name, ", ") || e.about == "" {
+			t.Errorf("scenario %q", e.name)
+		}
+		seen[e.name] = true
+	}
+}

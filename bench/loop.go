@@ -1,0 +1,247 @@
+package bench
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
+// readSize is how much one read may bring, for all clients together: whatever a
+// broker writes at once is read at once.
+const readSize = 256 << 10
+
+// outSize is where a client stops encoding and writes first.
+const outSize = 64 << 10
+
+// dialing bounds the clients that are between connecting and CONNACK. It is below
+// the listen backlog of every broker: a connection that overflows one waits for a
+// retransmission, and the measurement with it.
+const dialing = 64
+
+// scenario is what happens on the connections of a loop once they are made. All
+// methods are called by the loop's goroutine.
+type scenario interface {
+	// ready follows CONNACK, and SUBACK for a client that subscribes.
+	ready(c *client) error
+	// packet gets every packet after that, also after DISCONNECT. f.Body is borrowed.
+	packet(c *client, f codec.Frame) error
+	// fill may append packets to c.out. It is called for every touched client at the
+	// end of a turn, and again while c.out reaches outSize.
+	fill(c *client)
+	// ended follows the broker's close of a connection that sent DISCONNECT.
+	ended(c *client) error
+}
+
+// loop drives the connections of one run. It is owned by one goroutine, the one
+// that calls turn.
+type loop struct {
+	addr     netip.AddrPort
+	scenario scenario
+	poll     *poller
+	base     time.Time
+	now      time.Duration // since base: of the last read, fill or wake-up
+	clients  []*client     // a client's token is its index
+	touched  []*client     // have, or may have, something to write at the end of the turn
+	waiting  []*client     // to be dialed when others are through
+	started  int           // clients between dialing and CONNACK
+	in       []byte
+	connect  codec.Connect // scratch for encoding
+}
+
+// newLoop makes a loop without connections to addr. close must be called.
+func newLoop(addr netip.AddrPort, s scenario) (*loop, error) {
+	poll, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &loop{addr: addr, scenario: s, poll: poll, base: time.Now(), in: make([]byte, readSize)}, nil
+}
+
+// clock reads the time into l.now.
+func (l *loop) clock() time.Duration {
+	l.now = time.Since(l.base)
+	return l.now
+}
+
+// open adds a client that connects as soon as it may.
+func (l *loop) open(c *client) {
+	c.token, c.fd = int32(len(l.clients)), -1
+	l.clients = append(l.clients, c)
+	l.reopen(c)
+}
+
+// reopen connects a client again that has ended.
+func (l *loop) reopen(c *client) {
+	c.state = stateWaiting
+	l.waiting = append(l.waiting, c)
+}
+
+// touch has c written at the end of this turn.
+func (l *loop) touch(c *client) {
+	if !c.touched {
+		c.touched = true
+		l.touched = append(l.touched, c)
+	}
+}
+
+// turn waits for input, at most for timeout, reads what there is, and writes what
+// there is to write: each connection at most once, except for what exceeds outSize.
+func (l *loop) turn(timeout time.Duration) error {
+	if err := l.dial(); err != nil {
+		return err
+	}
+	if len(l.touched) > 0 {
+		timeout = 0
+	}
+	n, err := l.poll.wait(timeout)
+	if err != nil {
+		return err
+	}
+	l.clock()
+	for i := range n {
+		token, input, output := l.poll.ready(i)
+		c := l.clients[token]
+		if output {
+			l.touch(c)
+		}
+		if input {
+			if err := l.read(c); err != nil {
+				return c.failure(err)
+			}
+		}
+	}
+	return l.flush()
+}
+
+// dial connects waiting clients as far as the bound on them allows.
+func (l *loop) dial() error {
+	for len(l.waiting) > 0 && l.started < dialing {
+		c := l.waiting[len(l.waiting)-1]
+		l.waiting = l.waiting[:len(l.waiting)-1]
+		fd, err := dialSocket(l.addr)
+		if err != nil {
+			return err
+		}
+		if err := l.poll.add(fd, c.token); err != nil {
+			closeSocket(fd)
+			return err
+		}
+		l.started++
+		c.begin(l, fd)
+		l.touch(c)
+	}
+	return nil
+}
+
+// read takes one read's worth of bytes from c and hands on the packets in it. The
+// part of a packet that is left over stays with the client and goes in front of the
+// next read.
+func (l *loop) read(c *client) error {
+	kept := copy(l.in, c.partial)
+	n, again, err := readSocket(c.fd, l.in[kept:])
+	switch {
+	case err != nil:
+		return err
+	case again:
+		return nil
+	case n == 0:
+		return l.end(c)
+	}
+	l.clock()
+	rest := l.in[:kept+n]
+	for {
+		f, _, err := codec.Next(rest, readSize)
+		if err != nil {
+			return err
+		}
+		if f.Size == 0 {
+			break
+		}
+		if err := c.packet(l, f); err != nil {
+			return err
+		}
+		rest = rest[f.Size:]
+	}
+	c.partial = append(c.partial[:0], rest...)
+	return nil
+}
+
+// end is the end of a stream: expected after DISCONNECT only. A client that leaves
+// waits for it although it might close first: the broker then is done with the
+// client, and the port is not kept from the loader by TIME_WAIT.
+func (l *loop) end(c *client) error {
+	if c.state != stateLeaving {
+		return fmt.Errorf("closed by the broker while %s", c.state)
+	}
+	l.shut(c)
+	return l.scenario.ended(c)
+}
+
+// shut closes the socket of c.
+func (l *loop) shut(c *client) {
+	if c.fd >= 0 {
+		closeSocket(c.fd)
+	}
+	c.fd, c.blocked = -1, false
+	c.out, c.partial = c.out[:0], c.partial[:0]
+}
+
+// flush writes all touched clients.
+func (l *loop) flush() error {
+	for i := 0; i < len(l.touched); i++ {
+		c := l.touched[i]
+		c.touched = false
+		if err := l.write(c); err != nil {
+			return c.failure(err)
+		}
+	}
+	l.touched = l.touched[:0]
+	return nil
+}
+
+// write fills c.out and writes it until either has nothing more to offer. What the
+// socket does not take waits for the poller.
+func (l *loop) write(c *client) error {
+	if c.fd < 0 {
+		return nil
+	}
+	for {
+		if c.state == stateReady && len(c.out) < outSize {
+			l.scenario.fill(c)
+		}
+		if len(c.out) == 0 {
+			return l.await(c, false)
+		}
+		n, again, err := writeSocket(c.fd, c.out)
+		if err != nil {
+			return err
+		}
+		full := len(c.out) >= outSize
+		c.out = c.out[:copy(c.out, c.out[n:])]
+		if again || len(c.out) > 0 {
+			return l.await(c, true)
+		}
+		if !full {
+			return l.await(c, false)
+		}
+	}
+}
+
+// await sets whether the poller reports room to write on c.
+func (l *loop) await(c *client, room bool) error {
+	if c.blocked == room {
+		return nil
+	}
+	c.blocked = room
+	return l.poll.modify(c.fd, c.token, room)
+}
+
+// close closes every connection.
+func (l *loop) close() {
+	for _, c := range l.clients {
+		l.shut(c)
+	}
+	l.poll.close()
+}

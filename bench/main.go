@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The exit statuses of Main.
+const (
+	statusOK    = 0
+	statusFault = 1 // a run failed, or a message was lost, doubled or reordered
+	statusUsage = 2
+)
+
+const usage = `gannet bench measures brokers on this machine.
+
+  gannet bench load [flags]   messages, connections and churn: rate, CPU, latency
+  gannet bench idle [flags]   memory for each idle connection
+
+Every flag is explained by gannet bench load --help and gannet bench idle --help.
+`
+
+// Main is the command gannet bench; args follow that word. The report goes to stdout,
+// progress and complaints to stderr. The result is the exit status: 0, 1 if a run
+// failed or a broker lost, doubled or reordered a message, 2 if the arguments make no
+// sense. SIGINT and SIGTERM end it early, and the brokers that it started with it.
+//
+// Main handles signals of the whole process, starts processes and occupies the
+// calling goroutine's thread; it is called once at a time.
+func Main(args []string, stdout, stderr io.Writer) int {
+	raiseDescriptors()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, args, stdout, stderr)
+	var bad *usageError
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return statusOK
+	case errors.As(err, &bad):
+		fmt.Fprintf(stderr, "gannet bench: %v\n", err)
+		return statusUsage
+	}
+	fmt.Fprintf(stderr, "gannet bench: %v\n", err)
+	return statusFault
+}
+
+// usageError is a mistake in the arguments.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	name := "help"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "load":
+		o, err := loadOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return load(ctx, o, stdout, stderr)
+	case "idle":
+		o, err := idleOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return idle(ctx, o, stdout, stderr)
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, usage)
+		return nil
+	}
+	return &usageError{fmt.Errorf("unknown command %q: write load or idle", name)}
+}
+
+// load is gannet bench load. When it is ended early, it prints what it has.
+func load(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	if o.listEntries {
+		for _, e := range catalog() {
+			fmt.Fprintf(stdout, "%-12s %s\n", e.name, e.about)
+		}
+		return nil
+	}
+	if err := describe(ctx, o, stdout); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d rounds of %v, medians; payloads of %d bytes. CPU is the broker's, for each message in or out, connection or cycle.\n",
+		o.rounds, o.budget.length, payloadSize)
+	if n := len(o.brokers); n > 1 {
+		fmt.Fprintf(stdout, "× is %s to %s.\n", o.brokers[0].name, o.brokers[n-1].name)
+	}
+	fmt.Fprintln(stdout)
+	s := suite{entries: o.entries, brokers: o.brokers, running: o.running, rounds: o.rounds, budget: o.budget, log: stderr}
+	rows, err := s.run(ctx)
+	writeReport(stdout, o.names(), rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		for k := range rows[i].columns {
+			if !rows[i].columns[k].ok() {
+				return errors.New("there were faults, see the last column")
+			}
+		}
+	}
+	return nil
+}
+
+func (o *options) names() (names []string) {
+	for _, b := range o.brokers {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+// describe prints what is needed to judge figures later: when, on what, beside what
+// other load, and which versions.
+func describe(ctx context.Context, o *options, w io.Writer) error {
+	busy := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		busy, _, _ = strings.Cut(string(text), " ")
+	}
+	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
+	if o.running != nil {
+		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
+		return nil
+	}
+	for _, b := range o.brokers {
+		version, err := versionOf(ctx, b)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
+	}
+	return nil
+}
