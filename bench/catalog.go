@@ -94,7 +94,7 @@ func choose(catalog []entry, list string) ([]entry, error) {
 		}
 	}
 	if len(names) > 0 {
-		return nil, fmt.Errorf("scenarios: %q is none of all, %s", names[0], strings.Join(namesOf(catalog), ", "))
+		return nil, fmt.Errorf("scenarios: there is no %q: write all, or some of %s", names[0], strings.Join(namesOf(catalog), ", "))
 	}
 	return chosen, nil
 }

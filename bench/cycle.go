@@ -41,7 +41,8 @@ func (a *arrivals) ended(c *client) error                 { return fmt.Errorf("c
 type churn struct {
 	loop    *loop
 	places  []place
-	running bool
+	present int    // places that are taken
+	closing bool   // nobody takes a place that gets free
 	cycles  uint64 // clients that have come and gone
 	latency histogram
 	faults  faults
@@ -54,7 +55,7 @@ type place struct {
 	arrived bool // its message has
 }
 
-func newChurn(places int) *churn { return &churn{places: make([]place, places), running: true} }
+func newChurn(places int) *churn { return &churn{places: make([]place, places), present: places} }
 
 func (x *churn) open(l *loop) {
 	x.loop = l
@@ -109,9 +110,11 @@ func (x *churn) ended(c *client) error {
 	x.cycles++
 	p.cycle++
 	p.arrived = false
-	if x.running {
-		x.name(c)
-		x.loop.reopen(c)
+	if x.closing {
+		x.present--
+		return nil
 	}
+	x.name(c)
+	x.loop.reopen(c)
 	return nil
 }

@@ -14,14 +14,18 @@ import (
 
 // options are what the flags of load and idle say.
 type options struct {
-	entries     []entry // load
-	rounds      int     // load
-	budget      budget  // load
-	steps       []int   // idle
-	settle      time.Duration
-	brokers     []recipe
-	running     *target // --connect
+	brokers []recipe
+	running *target // --connect
+
+	// Of load.
+	entries     []entry
+	rounds      int
+	budget      budget
 	listEntries bool
+
+	// Of idle.
+	steps  []int
+	settle time.Duration
 }
 
 // loadOptions reads the arguments of gannet bench load.
@@ -51,7 +55,10 @@ func loadOptions(args []string, output io.Writer) (*options, error) {
 	if o.entries, err = choose(catalog(), *which); err != nil {
 		return nil, err
 	}
-	return o, common.into(o)
+	if err := common.into(o); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // idleOptions reads the arguments of gannet bench idle.
@@ -156,10 +163,7 @@ func loopbackAddress(text string) (netip.AddrPort, error) {
 }
 
 // flags is a flag set whose complaints are left to the caller.
-type flags struct {
-	*flag.FlagSet
-	output io.Writer
-}
+type flags struct{ *flag.FlagSet }
 
 func newFlags(name, about string, output io.Writer) flags {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -169,7 +173,7 @@ func newFlags(name, about string, output io.Writer) flags {
 		f.SetOutput(output)
 		f.PrintDefaults()
 	}
-	return flags{f, output}
+	return flags{f}
 }
 
 // parse returns flag.ErrHelp after the help was printed.

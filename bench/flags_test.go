@@ -42,8 +42,8 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 		args    string
 		want    string
 	}{
-		{"load", "--scenarios p2p-qos0,p2p-qos3", `scenarios: "p2p-qos3"`},
-		{"load", "--scenarios churn,churn,", `scenarios: ""`},
+		{"load", "--scenarios p2p-qos0,p2p-qos3", `there is no "p2p-qos3"`},
+		{"load", "--scenarios churn,churn,", `there is no ""`},
 		{"load", "--rounds 0", "rounds: 0"},
 		{"load", "--seconds 0", "seconds: 0"},
 		{"load", "--seconds NaN", "seconds: NaN"},

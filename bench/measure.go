@@ -24,6 +24,7 @@ type outcome struct {
 	loaderUse float64       // share of one processor that the loader was busy, 0 to 1
 	p99       time.Duration // message: encoded to read; connection: to SUBACK; cycle: all of it
 	rss       float64       // bytes for each connection; 0: not measured
+	total     uint64        // units of the whole run, with what was not measured
 	faults    faults
 }
 
@@ -155,7 +156,7 @@ func measureExchange(ctx context.Context, t target, spec exchangeSpec, b budget)
 		return o, fmt.Errorf("while the last messages arrive: %w", err)
 	}
 	x.ledger.close()
-	o.faults = x.ledger.faults
+	o.total, o.faults = x.received, x.ledger.faults
 	return o, nil
 }
 
@@ -195,6 +196,7 @@ func measureArrivals(ctx context.Context, t target, b budget) (o outcome, err er
 	o.cost(from, to, uint64(n), uint64(n))
 	o.p99 = a.latency.quantile(0.99)
 	o.rss = float64(after-before) / float64(n)
+	o.total = uint64(n)
 	return o, nil
 }
 
@@ -252,6 +254,12 @@ func measureChurn(ctx context.Context, t target, places int, b budget) (o outcom
 	}
 	o.cost(from, to, x.cycles-cycles, x.cycles-cycles)
 	o.p99 = x.latency.quantile(0.99)
-	o.faults = x.faults
+
+	x.closing = true
+	drain := phase{limit: setupLimit, stall: b.patience, done: func() bool { return x.present == 0 }, progress: load.progress}
+	if err := drain.run(ctx, l); err != nil {
+		return o, fmt.Errorf("%d clients do not get through their cycle: %w", x.present, err)
+	}
+	o.total, o.faults = x.cycles, x.faults
 	return o, nil
 }

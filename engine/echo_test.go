@@ -147,17 +147,23 @@ func serve(t testing.TB, o Options) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.stop = run(t, r.Server)
+	return r
+}
+
+// run runs s until the test ends or the returned function is called, which waits.
+func run(t testing.TB, s *Server) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	r.stop = sync.OnceFunc(func() {
+	go func() { ended <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
-	t.Cleanup(r.stop)
-	return r
+	t.Cleanup(stop)
+	return stop
 }
 
 func dial(t testing.TB, a net.Addr) net.Conn {

@@ -43,7 +43,8 @@ const (
 	retryDelay = 2 * time.Millisecond
 
 	// drainMillis is how long the socket of a closed connection may take to send
-	// what it holds. After that it is closed, and what is left is lost.
+	// what it holds. After that it is closed, and what is left is lost. During the
+	// shutdown the bound is that of the shutdown.
 	drainMillis = 2000
 )
 
@@ -55,13 +56,15 @@ type loop struct {
 	gate   *gate
 	clock  clock
 
-	now     broker.Time // read once for a burst of callbacks
-	ahead   int         // callbacks the reactor is still certain to make
-	waited  int         // callbacks the coming turn has been put off for
-	turning bool
+	now    broker.Time // read once for a burst of callbacks
+	ahead  int         // callbacks the reactor is still certain to make
+	waited int         // callbacks the coming turn has been put off for
+	inside bool        // a callback is under way: what happens in it is not the end of one
 
 	opening  *conn // while core.Open runs, and
 	brokenBy error // why its socket broke meanwhile
+
+	shutting bool // draining sockets get all the time the server has
 
 	closing  []closing
 	spare    []closing // the other half of closing's double buffer
@@ -118,6 +121,7 @@ func (l *loop) attach(e eventLoop) {
 // open presents a new connection, with its socket, to the broker.
 func (l *loop) open(c *conn, lst *broker.Listener) {
 	l.refresh()
+	l.inside = true
 	l.opening = c
 	peer := l.core.Open(c, lst, l.now)
 	l.opening = nil
@@ -130,6 +134,7 @@ func (l *loop) open(c *conn, lst *broker.Listener) {
 	default:
 		c.peer = peer
 	}
+	l.inside = false
 	l.settle()
 }
 
@@ -137,15 +142,19 @@ func (l *loop) open(c *conn, lst *broker.Listener) {
 func (l *loop) data(c *conn, b []byte) {
 	l.called()
 	if c.peer != nil {
+		l.inside = true
 		l.core.Data(c.peer, b, l.now)
+		l.inside = false
 	}
 	l.settle()
 }
 
 // closed reports the end of the socket of c. The reactor calls it inside of
-// socket.Write and eventLoop.close, too.
+// socket.Write and eventLoop.close, too, and so inside of another callback.
 func (l *loop) closed(c *conn, err error) {
 	l.called()
+	outer := l.inside
+	l.inside = true
 	peer := c.peer
 	c.sock, c.peer = nil, nil
 	switch {
@@ -155,6 +164,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.brokenBy = err
 	}
 	l.gate.leave()
+	l.inside = outer
 	l.settle()
 }
 
@@ -164,7 +174,9 @@ func (l *loop) run() {
 	l.ahead = 0
 	l.refresh()
 	requests := l.requests.Swap(0)
+	l.inside = true
 	if requests&requestShutdown != 0 {
+		l.shutting = true
 		l.core.Shutdown(l.now)
 	}
 	if requests&requestTick != 0 {
@@ -180,7 +192,7 @@ func (l *loop) called() {
 		l.ahead--
 		return
 	}
-	if !l.turning {
+	if !l.inside {
 		l.refresh()
 	}
 }
@@ -191,7 +203,7 @@ func (l *loop) refresh() { l.now = l.clock.now() }
 
 // settle ends a callback: it decides when the turn comes, if one is needed.
 func (l *loop) settle() {
-	if l.turning || !l.needsTurn() || l.armed.Load() || l.ahead > 0 {
+	if l.inside || !l.needsTurn() || l.armed.Load() || l.ahead > 0 {
 		return
 	}
 	if l.waited < turnEvents {
@@ -214,7 +226,7 @@ func (l *loop) needsTurn() bool {
 
 // turn lets the core send what it has collected, then closes what it has closed.
 func (l *loop) turn() {
-	l.turning = true
+	l.inside = true
 	for range turnRounds {
 		l.core.Turn(l.now)
 		l.closeAll()
@@ -222,7 +234,7 @@ func (l *loop) turn() {
 			break
 		}
 	}
-	l.turning = false
+	l.inside = false
 	l.waited = 0
 
 	if l.needsTurn() {
@@ -237,7 +249,8 @@ func (l *loop) turn() {
 
 // closeLater closes c at the end of the turn; see conn.Close.
 func (l *loop) closeLater(c *conn) {
-	if c.sock == nil || c.peer == nil && (c != l.opening || l.closingIndex(c) >= 0) {
+	opening := c == l.opening && l.closingIndex(c) < 0
+	if c.sock == nil || c.peer == nil && !opening {
 		return
 	}
 	l.closing = append(l.closing, closing{c, c.peer})
@@ -279,7 +292,7 @@ func (l *loop) sweepDraining() {
 	for _, d := range l.draining {
 		switch s := d.conn.sock; {
 		case s == nil:
-		case s.OutboundBuffered() == 0, l.now >= d.until:
+		case s.OutboundBuffered() == 0, l.now >= d.until && !l.shutting:
 			l.events.close(s)
 		default:
 			kept = append(kept, d)

@@ -126,8 +126,10 @@ func (s *Server) Run(ctx context.Context) error {
 		l.silence()
 	}
 	err = errors.Join(err, r.stop())
-	for _, l := range s.loops {
-		l.finish()
+	for range 2 { // the first round may leave mail in the boxes of loops before it
+		for _, l := range s.loops {
+			l.finish()
+		}
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (h *Handshake) Packet(cfg *Config, pol *Policy, f codec.Frame, out *Output)
 		if string(a.Properties.AuthenticationMethod) != h.hello.method.Name() {
 			return h.refuse(codec.BadAuthenticationMethod, "MQTT-4.12.0-5", "authentication method changed", out)
 		}
-		return h.step(a.Properties.AuthenticationData, out)
+		return h.step(cfg, a.Properties.AuthenticationData, out)
 	case codec.TypeDisconnect:
 		out.close(codec.NormalDisconnection, "", "client left during authentication")
 		return nil
@@ -124,13 +124,22 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output
 				if p.Has(codec.PropAuthenticationData) {
 					data = p.AuthenticationData
 				}
-				return h.step(data, out)
+				return h.step(cfg, data, out)
 			}
 		}
 		return h.refuse(codec.BadAuthenticationMethod, "MQTT-4.12.0-1", "unknown authentication method", out)
 	}
 	if !pol.AllowAnonymous {
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
+	}
+	return h.accept(cfg, out)
+}
+
+// accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish.
+func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
+	hello := h.hello
+	if a, w := cfg.Authorizer, hello.will; a != nil && w != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic) {
+		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
 	}
 	return hello
 }
@@ -147,9 +156,6 @@ func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
 	case !codec.ValidTopicName(c.WillTopic) || !cfg.topicFits(c.WillTopic):
 		h.refuse(codec.TopicNameInvalid, "MQTT-3.3.2-2", "will topic", out)
 		return false
-	case cfg.Authorizer != nil && !cfg.Authorizer.MayPublish(Identity{h.hello.ClientID, h.hello.UserName}, c.WillTopic):
-		h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
-		return false
 	}
 	m := Message{Topic: c.WillTopic, Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
 	h.hello.will = &Will{Message: m.Keep(), DelaySeconds: c.WillProperties.WillDelayInterval}
@@ -160,20 +166,25 @@ func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
 }
 
 // step feeds the enhanced authentication; the Hello comes back when it is complete.
-func (h *Handshake) step(data []byte, out *Output) *Hello {
+func (h *Handshake) step(cfg *Config, data []byte, out *Output) *Hello {
 	reply, done, code := h.exchange.Step(data)
 	switch {
 	case code >= codec.UnspecifiedError:
 		return h.refuse(code, "MQTT-4.12.0-4", "enhanced authentication failed", out)
 	case !done:
+		start := len(out.Frames)
 		out.Frames = appendAuth(out.Frames, codec.ContinueAuthentication, h.hello.method.Name(), reply)
+		if h.hello.tooLarge(len(out.Frames) - start) {
+			out.Frames = out.Frames[:start]
+			return h.refuse(codec.PacketTooLarge, "MQTT-3.1.2-24", "AUTH is larger than the client's maximum packet size", out)
+		}
 		return nil
 	}
 	if name := h.exchange.Identity(); name != "" {
 		h.hello.UserName = name
 	}
 	h.hello.authReply = reply
-	return h.hello
+	return h.accept(cfg, out)
 }
 
 // badConnect answers a CONNECT that could not be read, as far as its version allows [MQTT-3.1.4-1, MQTT-4.13.1-1].

@@ -25,15 +25,15 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 	if !s.capable(p, out) || !s.withinReceiveMaximum(p, out) || !s.resolveAlias(p, out) {
 		return
 	}
+	if p.QoS == codec.QoS2 && s.isRepeat(p, out) {
+		return // before it is judged again: what was accepted stays so until PUBREL
+	}
 	if !s.cfg.topicFits(p.Topic) {
 		s.refusePublish(p, codec.TopicNameInvalid, "topic has too many levels or bytes", out)
 		return
 	}
 	if a := s.cfg.Authorizer; a != nil && !a.MayPublish(Identity{s.clientID, s.userName}, p.Topic) {
 		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
-		return
-	}
-	if p.QoS == codec.QoS2 && s.isRepeat(p, out) {
 		return
 	}
 	if p.QoS > codec.QoS0 {
@@ -63,9 +63,10 @@ func (s *Session) capable(p *codec.Publish, out *Output) bool {
 	return false
 }
 
-// withinReceiveMaximum counts unfinished QoS 1/2 PUBLISH of 5.0 clients [MQTT-3.3.4-7, MQTT-3.3.4-9].
+// withinReceiveMaximum counts unfinished QoS 1/2 PUBLISH of 5.0 clients [MQTT-3.3.4-7]. Each connection begins with the
+// whole Receive Maximum [4.9]: what earlier ones left unfinished comes on top.
 func (s *Session) withinReceiveMaximum(p *codec.Publish, out *Output) bool {
-	if p.QoS == codec.QoS0 || s.version != codec.V5 || s.receiving < uint32(s.cfg.ReceiveMaximum) {
+	if p.QoS == codec.QoS0 || s.version != codec.V5 || s.receiving < uint32(s.cfg.ReceiveMaximum)+uint32(s.carried) {
 		return true
 	}
 	if p.QoS == codec.QoS2 && s.more != nil && s.more.received.has(p.PacketID) {
@@ -292,8 +293,10 @@ func (s *Session) reauthenticate(f codec.Frame, out *Output) {
 		return
 	}
 	reply, done, code := m.exchange.Step(a.Properties.AuthenticationData)
-	if code < codec.UnspecifiedError && done && m.exchange.Identity() != s.userName {
-		code = codec.NotAuthorized // a connection keeps its user
+	if code < codec.UnspecifiedError && done {
+		if name := m.exchange.Identity(); name != "" && name != s.userName {
+			code = codec.NotAuthorized // a connection keeps its user
+		}
 	}
 	if code >= codec.UnspecifiedError { // [MQTT-4.12.1-2]
 		if !code.AllowedIn(codec.TypeDisconnect) {
@@ -306,5 +309,7 @@ func (s *Session) reauthenticate(f codec.Frame, out *Output) {
 	if done {
 		reason, m.exchange = codec.Success, nil
 	}
+	start := len(out.Frames)
 	out.Frames = appendAuth(out.Frames, reason, m.method.Name(), reply)
+	s.checkFits(start, "AUTH", out)
 }

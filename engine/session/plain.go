@@ -9,7 +9,7 @@ import "github.com/gannetmq/gannet/codec"
 func (s *Session) AppendPlain(o *Outgoing, retainAsPublished bool, dst []byte, room int) ([]byte, bool) {
 	m := o.M
 	if s.phase != connected || s.maxPacketSize != 0 || m.Expires != 0 || len(dst) >= room ||
-		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic {
+		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic || s.more != nil && s.more.queue.qos0 > 0 {
 		return dst, false
 	}
 	retain := retainAsPublished && m.Retain

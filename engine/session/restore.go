@@ -7,7 +7,7 @@ import "fmt"
 func Restore(cfg *Config, s *Session, id uint64, st *State, now Time) {
 	s.Init(cfg, id)
 	s.clientID, s.userName, s.version, s.expiry = st.ClientID, st.UserName, st.Version, st.Expiry
-	s.phase, s.expiresAt = parked, st.ExpiresAt
+	s.phase, s.expiresAt, s.nextSeq = parked, st.ExpiresAt, st.SentUpTo+1
 	if st.Connected && s.expiry != NeverExpires {
 		s.expiresAt = now + Seconds(s.expiry)
 	}
@@ -28,7 +28,7 @@ func (s *Session) RestoreRecord(r *Record, now Time) (Change, bool) {
 			e.qos, e.state, e.msg = 2, awaitsPubcomp, nil
 		}
 		s.extra().inflight.push(e)
-		s.nextSeq = r.Seq + 1
+		s.nextSeq = max(s.nextSeq, r.Seq+1)
 	case ReceivedPut:
 		s.extra().received.add(r.ID)
 	case WillPut:

@@ -93,6 +93,7 @@ func (f *fifo) trim() {
 type queue struct {
 	fifo
 	bytes int
+	qos0  int // how many have QoS 0
 }
 
 func (q *queue) len() int { return q.n }
@@ -101,12 +102,18 @@ func (q *queue) front() *entry { return q.at(0) }
 
 func (q *queue) push(e entry) {
 	q.bytes += e.msg.Size()
+	if e.qos == codec.QoS0 {
+		q.qos0++
+	}
 	q.fifo.push(e)
 }
 
 func (q *queue) pop() entry {
 	e := q.fifo.pop()
 	q.bytes -= e.msg.Size()
+	if e.qos == codec.QoS0 {
+		q.qos0--
+	}
 	if q.n == 0 && len(q.buf) > 64 {
 		q.buf, q.head = nil, 0
 	}

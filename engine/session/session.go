@@ -37,6 +37,7 @@ type Session struct {
 	maxPacketSize uint32 // of this client, 0 = no limit
 	expiry        uint32 // Session Expiry Interval, seconds
 	subCount      uint32
+	carried       uint16 // inbound QoS 2 PUBLISH of earlier connections: they take no place in this one's Receive Maximum
 
 	lastSeen  Time   // while connected: when the last packet came
 	expiresAt Time   // while parked
@@ -146,7 +147,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	s.sendMaximum = min(h.receiveMaximum, s.cfg.MaxInflight)
 	s.aliasMaximum = min(h.aliasMaximum, s.cfg.TopicAliasOut)
 	s.maxPacketSize = h.maxPacketSize
-	s.open, s.receiving = 0, 0
+	s.open, s.receiving, s.carried = 0, 0, 0
 	s.phase, s.lastSeen, s.expiresAt = connected, now, Never
 	s.dropWill(out) // a new connection within the delay cancels the will [MQTT-3.1.3-9]
 	if s.will = h.will; s.will != nil && s.durable() {
@@ -156,7 +157,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 		s.extra().method = h.method
 	}
 	if m := s.more; m != nil {
-		s.receiving = uint32(m.received.n)
+		s.receiving, s.carried = uint32(m.received.n), uint16(m.received.n)
 	}
 	if wasDurable && !s.durable() {
 		out.record(Record{Kind: SessionDelete, Session: s.ID})
@@ -225,6 +226,7 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 	out.Frames = ack.Append(out.Frames, s.version)
 	if s.tooLarge(len(out.Frames) - start) {
 		out.Frames = out.Frames[:start]
+		s.dropWill(out) // the client was never accepted
 		out.close(codec.PacketTooLarge, "MQTT-3.1.2-24", "CONNACK is larger than the client's maximum packet size")
 		return false
 	}

@@ -13,13 +13,14 @@ type Will struct {
 func (s *Session) publishWill(now Time, out *Output) {
 	w := s.will
 	s.dropWill(out)
-	out.Publish = *w.Message
-	out.Publish.From = s.ID
-	out.Publish.copy = nil
+	m := *w.Message // shares the bytes, which are immutable
+	m.From = s.ID
 	if w.HasExpiry {
-		out.Publish.kept = false // the kept copy has no expiry: it must be copied again if kept
-		out.Publish.Expires = now + Seconds(w.ExpirySeconds)
+		m.Expires = now + Seconds(w.ExpirySeconds)
 	}
+	// out.Publish lives until Reset only. Who keeps the will gets m instead.
+	out.Publish = m
+	out.Publish.kept, out.Publish.copy = false, &m
 	out.HasPublish = true
 }
 

@@ -1,0 +1,86 @@
+package session
+
+import (
+	"testing"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
+// FuzzPackets feeds a session whatever a client may send, between deliveries and lost connections: it neither panics nor
+// loses count, it writes packets only, and it says nothing after it closed.
+func FuzzPackets(f *testing.F) {
+	publish := codec.Publish{QoS: codec.QoS2, PacketID: 3, Topic: []byte("a/b"), Payload: []byte("x")}
+	subscribe := codec.Subscribe{PacketID: 4, Filters: []codec.Subscription{{Filter: []byte("$share/g/a"), QoS: codec.QoS1}}}
+	for _, v := range []codec.Version{codec.V31, codec.V311, codec.V5} {
+		b := publish.Append([]byte{byte(v)}, v)
+		b = subscribe.Append(b, v)
+		for _, t := range []codec.PacketType{codec.TypePuback, codec.TypePubrec, codec.TypePubrel, codec.TypePubcomp} {
+			b = codec.AppendPubackShort(b, t, 2)
+			b = codec.AppendPubackShort(b, t, 3)
+		}
+		f.Add(append(codec.AppendPingreq(b), 0xE0, 0))
+	}
+	f.Add([]byte("\x05\x30\x08\x00\x01a\x03\x23\x00\x01x\x30\x07\x00\x00\x03\x23\x00\x01y"))
+	f.Add([]byte("\x05\xf0\x0b\x19\x09\x15\x00\x06riddle"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) == 0 {
+			return
+		}
+		cfg := plainConfig()
+		cfg.ReceiveMaximum, cfg.TopicAliasMaximum, cfg.Durable, cfg.MaxSubscriptions = 3, 2, true, 4
+		cfg.MaxPacketSize = 1 << 12
+		v := []codec.Version{codec.V31, codec.V311, codec.V5}[b[0]%3]
+		s, out := New(&cfg, 1), &Output{Room: 1 << 12}
+		hello := &Hello{Version: v, ClientID: "c", Expiry: 100, receiveMaximum: 2, aliasMaximum: 1, method: riddle{}}
+		s.Connect(hello, start, out)
+		var o Outgoing
+		for b = b[1:]; len(b) > 0 && !out.Close; {
+			p, _, err := codec.Next(b, cfg.MaxPacketSize)
+			if err == nil && p.Size == 0 {
+				break
+			}
+			out.Reset()
+			out.Frames = out.Frames[:0]
+			if err != nil {
+				s.Malformed(err, out)
+			} else {
+				s.Packet(p, start, out)
+				b = b[p.Size:]
+			}
+			if out.AckQoS > 0 {
+				s.Acknowledge(out.AckID, out.AckQoS, codec.NoMatchingSubscribers, out)
+			}
+			if out.HasPublish && !out.Close {
+				o.Reset(&out.Publish, start, true)
+				s.Deliver(&o, &Route{QoS: codec.QoS2, IDs: []uint32{1, 2}}, out)
+			}
+			readable(t, v, out.Frames)
+			s.check(t, 0)
+		}
+		out.Reset()
+		s.ConnectionLost(start, out)
+		s.check(t, 0)
+		if !s.Ended() {
+			out.Frames = out.Frames[:0]
+			out.Reset()
+			s.Connect(hello, start+1, out)
+			readable(t, v, out.Frames)
+			s.check(t, 0)
+		}
+	})
+}
+
+// readable fails unless b is whole packets that a client of version v can read, with nothing behind a DISCONNECT.
+func readable(t *testing.T, v codec.Version, b []byte) {
+	t.Helper()
+	for len(b) > 0 {
+		f, _, err := codec.Next(b, 0)
+		if err != nil || f.Size == 0 {
+			t.Fatalf("not a packet: % x", b)
+		}
+		renderFrame(t, v, f)
+		if b = b[f.Size:]; f.Type == codec.TypeDisconnect && len(b) > 0 {
+			t.Fatalf("after DISCONNECT: % x", b)
+		}
+	}
+}
