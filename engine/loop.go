@@ -165,7 +165,11 @@ func (l *loop) closed(c *conn, err error) {
 	}
 	l.gate.leave()
 	l.inside = outer
-	l.settle()
+	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
+	// callback to come.
+	if !l.inside && l.ahead == 0 && l.needsTurn() && !l.armed.Load() {
+		l.turn()
+	}
 }
 
 // run is the task of the loop.

@@ -212,6 +212,16 @@ func TestWakeAfterSilenceDoesNothing(t *testing.T) {
 	}
 }
 
+func TestTurnAfterALostConnectionDoesNotWaitForItsDyingSocket(t *testing.T) {
+	l, c, _ := scripted(0, 0, 1) // gnet reports the end of a socket before it stops to watch it
+	dying, other := connect(l), connect(l)
+	c.trace = nil
+	c.onClosed = func(broker.Transport) { c.dirty = true } // a will for the other
+	dying.end(errors.New("reset"))
+	wantTrace(t, c, "closed", "/closed", "turn", "/turn")
+	_ = other
+}
+
 func TestClosedFollowsCloseLater(t *testing.T) {
 	l, c, _ := scripted(0)
 	s := connect(l)

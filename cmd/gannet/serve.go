@@ -83,7 +83,9 @@ func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *sl
 		methods = append(methods, scramMethod{users})
 		defer reloadOnHangup(c.ScramUsers, users, log)()
 	}
-	server, err := engine.New(engineOptions(c, methods), log)
+	options := engineOptions(c, methods)
+	engine.TuneRuntime(options.Loops)
+	server, err := engine.New(options, log)
 	if err != nil {
 		return err
 	}

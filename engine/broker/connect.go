@@ -96,7 +96,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		cn.final, c.out = c.out, nil
 		c.conn = nil
 		l.b.loops[cn.owner].box.post(item{kind: itemClose, conn: cn})
-		out.Close = false
+		out.Close, out.Why = false, ""
 		l.begin(c, out)
 		c.s.ConnectionLost(now, out)
 		l.end(c, out)

@@ -40,6 +40,7 @@ type Loop struct {
 	merge           merger
 	refused         []int32
 	refusedGroups   []*router.Group[*client]
+	unacked         unacked
 	ticket          uint64 // the newest ticket of the message being routed
 	oneRecord       [1]session.Record
 	stats           stats
@@ -88,19 +89,31 @@ func (l *Loop) Data(cn *Conn, b []byte, now Time) {
 		b = l.completePartial(cn, b, now)
 	}
 	for len(b) > 0 && !cn.closing {
-		f, need, err := codec.Next(b, l.maxPacket(cn))
-		if err != nil {
-			l.malformed(cn, err, now)
-			return
+		if cn.client != nil {
+			b = l.packets(cn, b, now)
+			continue
 		}
-		if f.Size == 0 {
-			cn.partial = bytebufferpool.Get()
-			cn.partial.B = appendBounded(cn.partial.B[:0], b, need)
-			return
+		f, need, err := codec.Next(b, uint32(l.b.opts.MaxConnectBytes))
+		switch {
+		case err != nil:
+			e := err.(*codec.Error)
+			l.refuseConn(cn, e.Code, e.Message)
+		case f.Size == 0:
+			l.keepPartial(cn, b, need)
+			b = nil
+		default:
+			l.handshake(cn, f, now)
+			b = b[f.Size:]
 		}
-		l.packet(cn, f, now)
-		b = b[f.Size:]
 	}
+	if l.unacked.conn != nil {
+		l.acknowledge(now)
+	}
+}
+
+func (l *Loop) keepPartial(cn *Conn, b []byte, need int) {
+	cn.partial = bytebufferpool.Get()
+	cn.partial.B = appendBounded(cn.partial.B[:0], b, need)
 }
 
 // completePartial moves bytes from b into the partial packet until it is whole, handles it, and returns the rest of b.
@@ -108,14 +121,19 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 	p := cn.partial
 	for {
 		f, need, err := codec.Next(p.B, l.maxPacket(cn))
-		if err != nil {
-			l.dropPartial(cn)
-			l.malformed(cn, err, now)
-			return nil
-		}
-		if f.Size > 0 {
+		if f.Size > 0 || err != nil {
 			cn.partial = nil
-			l.packet(cn, f, now)
+			if cn.client != nil {
+				l.packets(cn, p.B, now)
+			} else if err != nil {
+				e := err.(*codec.Error)
+				l.refuseConn(cn, e.Code, e.Message)
+			} else {
+				l.handshake(cn, f, now)
+			}
+			if l.unacked.conn != nil {
+				l.acknowledge(now)
+			}
 			bytebufferpool.Put(p)
 			return b
 		}
@@ -157,17 +175,6 @@ func (l *Loop) maxPacket(cn *Conn) uint32 {
 	return l.b.opts.Session.MaxPacketSize
 }
 
-// malformed closes a connection whose bytes are not a packet.
-func (l *Loop) malformed(cn *Conn, err error, now Time) {
-	c := cn.client
-	if c == nil {
-		e := err.(*codec.Error)
-		l.refuseConn(cn, e.Code, e.Message)
-		return
-	}
-	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Malformed(err, out) })
-}
-
 // withClient runs f on the session of cn under its lock and acts on what it decided.
 func (l *Loop) withClient(cn *Conn, now Time, f func(*session.Session, *session.Output)) {
 	c, out := cn.client, &l.out
@@ -184,33 +191,51 @@ func (l *Loop) withClient(cn *Conn, now Time, f func(*session.Session, *session.
 	l.act(cn, c, out, now)
 }
 
-// packet handles one whole packet.
-func (l *Loop) packet(cn *Conn, f codec.Frame, now Time) {
+// packets handles packets from b under one lock, up to the first that has consequences for others or to the end of b, and
+// returns the rest. It begins with the acknowledgement of the PUBLISH that the last call ended with.
+func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 	c, out := cn.client, &l.out
-	if c == nil {
-		l.handshake(cn, f, now)
-		return
-	}
-	l.stats.packetsIn++
 	out.Reset()
 	c.mu.Lock()
 	if c.conn != cn { // displaced; its last bytes are on their way
 		c.mu.Unlock()
-		return
+		return nil
 	}
 	l.begin(c, out)
-	start := len(out.Frames)
-	c.s.Packet(f, now, out)
-	// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
-	if ticket := l.appendRecords(out); ticket > 0 && !out.Close && answers(f.Type) {
-		c.s.Hold(ticket, start, out)
-		l.hold(c)
+	if l.unacked.conn != nil {
+		l.acknowledgeLocked(c, out)
+	}
+	for len(b) > 0 && !out.Close {
+		f, need, err := codec.Next(b, l.b.opts.Session.MaxPacketSize)
+		if err != nil {
+			c.s.Malformed(err, out)
+			break
+		}
+		if f.Size == 0 {
+			l.keepPartial(cn, b, need)
+			b = nil
+			break
+		}
+		b = b[f.Size:]
+		l.stats.packetsIn++
+		start := len(out.Frames)
+		c.s.Packet(f, now, out)
+		// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
+		if ticket := l.appendRecords(out); ticket > 0 && !out.Close && answers(f.Type) {
+			c.s.Hold(ticket, start, out)
+			l.hold(c)
+		}
+		if out.HasPublish || len(out.Changes) > 0 || out.Why != "" {
+			break
+		}
 	}
 	l.end(c, out)
+	out.Acked = out.Acked && c.extra != nil
 	c.mu.Unlock()
 	if out.HasPublish || len(out.Changes) > 0 || out.Close || out.Acked || out.Drops.Any || out.Why != "" {
 		l.act(cn, c, out, now)
 	}
+	return b
 }
 
 func answers(t codec.PacketType) bool {
@@ -233,7 +258,7 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 		id, qos := out.AckID, out.AckQoS
 		code, ticket := l.route(&out.Publish, cn != nil && cn.version == codec.V5 && qos > 0, now)
 		if qos > 0 {
-			l.acknowledge(cn, c, id, qos, code, ticket, now)
+			l.unacked = unacked{cn, c, id, qos, code, ticket}
 		}
 	}
 	for _, r := range out.Redispatch {
@@ -250,23 +275,44 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 	}
 }
 
-// acknowledge answers a QoS 1/2 PUBLISH once it is routed. With a ticket the answer waits for the store.
-func (l *Loop) acknowledge(cn *Conn, c *client, id uint16, qos codec.QoS, code codec.ReasonCode, ticket uint64, now Time) {
-	out := &l.dout
+// unacked is a QoS 1/2 PUBLISH that was routed and is still to be answered: with the next packet of its connection under the
+// same lock, or at the end of what came with it.
+type unacked struct {
+	conn   *Conn
+	client *client
+	id     uint16
+	qos    codec.QoS
+	code   codec.ReasonCode
+	ticket uint64 // of the store, 0 = none to wait for
+}
+
+// acknowledgeLocked answers the PUBLISH in l.unacked. Caller holds c.mu, and the connection is still c's.
+func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
+	u := l.unacked
+	l.unacked = unacked{}
+	start := len(out.Frames)
+	c.s.Acknowledge(u.id, u.qos, u.code, out)
+	if ticket := max(u.ticket, l.appendRecords(out)); ticket > 0 {
+		c.s.Hold(ticket, start, out)
+		l.hold(c)
+	}
+}
+
+// acknowledge answers the PUBLISH in l.unacked when no further packet does.
+func (l *Loop) acknowledge(now Time) {
+	cn, c, out := l.unacked.conn, l.unacked.client, &l.dout
 	out.Reset()
 	c.mu.Lock()
 	if c.conn != cn {
+		// Its connection is gone: the client will repeat the message, and is to be told what became of it.
+		c.s.AcknowledgeLate(l.unacked.id, l.unacked.qos, l.unacked.code, out)
+		l.unacked = unacked{}
+		l.appendRecords(out)
 		c.mu.Unlock()
 		return
 	}
 	l.begin(c, out)
-	start := len(out.Frames)
-	c.s.Acknowledge(id, qos, code, out)
-	ticket = max(ticket, l.appendRecords(out))
-	if ticket > 0 && !out.Close {
-		c.s.Hold(ticket, start, out)
-		l.hold(c)
-	}
+	l.acknowledgeLocked(c, out)
 	l.end(c, out)
 	closes := out.Close
 	c.mu.Unlock()

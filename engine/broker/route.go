@@ -101,7 +101,7 @@ func idsAt(ids [][]uint32, i int) []uint32 {
 // identifier in the match where several subscriptions were joined.
 func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.Overflow, g *router.Group[*client]) session.Result {
 	c, o := s.Subscriber, &s.Options
-	if (o.QoS == 0 || l.og.M.QoS == codec.QoS0) && o.Identifier == 0 && ids == nil && g == nil && l.deliverPlain(c, o) {
+	if o.Identifier == 0 && len(ids) == 0 && g == nil && l.deliverPlain(c, o) {
 		return session.Sent
 	}
 	r := session.Route{QoS: codec.QoS(o.QoS), RetainAsPublished: o.RetainAsPublished, Overflow: overflow, IDs: ids}
@@ -133,7 +133,7 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 // maxHeaderBytes bounds what an encoded QoS 0 PUBLISH is larger than its message: header, lengths.
 const maxHeaderBytes = 16
 
-// deliverPlain is the short way for QoS 0. False: the long way must judge.
+// deliverPlain is the short way for what needs neither record nor judgement. False: the long way must judge.
 func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
 	if l.og.M.Size() > cap(l.scratch)-maxHeaderBytes {
 		return false
@@ -145,7 +145,7 @@ func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
 	} else {
 		dst = l.scratch[:0]
 	}
-	dst, ok := c.s.AppendPlain(&l.og, o.RetainAsPublished, dst, l.b.opts.MaxOutboundBytes-int(c.buffered.Load()))
+	dst, ok := c.s.AppendPlain(&l.og, codec.QoS(o.QoS), o.RetainAsPublished, dst, l.b.opts.MaxOutboundBytes-int(c.buffered.Load()))
 	if !ok {
 		c.mu.Unlock()
 		return false

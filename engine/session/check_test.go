@@ -6,7 +6,7 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
-// check holds the session against its invariants. routing says how many PUBLISH wait for Acknowledge.
+// check holds the session against its invariants. routing says how many QoS 1 PUBLISH wait for Acknowledge.
 func (s *Session) check(t testing.TB, routing int) {
 	t.Helper()
 	if s.phase == ended {

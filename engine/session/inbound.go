@@ -39,6 +39,9 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 	if p.QoS > codec.QoS0 {
 		s.receiving++
 		out.AckID, out.AckQoS = p.PacketID, p.QoS
+		if p.QoS == codec.QoS2 {
+			s.extra().received.add(p.PacketID) // before it is routed: a repeat on another connection is one
+		}
 	}
 	m := &out.Publish
 	m.Topic, m.Payload, m.Properties = p.Topic, p.Payload, p.Passthrough
@@ -128,15 +131,34 @@ func (s *Session) Acknowledge(id uint16, qos codec.QoS, code codec.ReasonCode, o
 	if s.version != codec.V5 {
 		code = codec.Success
 	}
-	if qos == codec.QoS2 && code < codec.UnspecifiedError {
-		s.extra().received.add(id) // still counts against Receive Maximum, until PUBREL
-		if s.durable() {
-			out.record(Record{Kind: ReceivedPut, Session: s.ID, ID: id})
-		}
-	} else {
-		s.receiving--
+	if qos == codec.QoS1 || code >= codec.UnspecifiedError {
+		s.receiving-- // else QoS 2, which counts against Receive Maximum until PUBREL
 	}
+	s.received(id, qos, code, out)
 	s.appendAck(ackType(qos), id, code, "", out)
+}
+
+// AcknowledgeLate is Acknowledge for a PUBLISH whose connection was lost or taken over while it was routed: nobody can be
+// answered, but a repeat of a QoS 2 message must be known as one.
+func (s *Session) AcknowledgeLate(id uint16, qos codec.QoS, code codec.ReasonCode, out *Output) {
+	if s.phase == ended {
+		return
+	}
+	if s.version != codec.V5 {
+		code = codec.Success
+	}
+	s.received(id, qos, code, out)
+}
+
+// received settles what becomes of the identifier of a QoS 2 PUBLISH: kept until PUBREL, or free again [MQTT-4.3.3-9].
+func (s *Session) received(id uint16, qos codec.QoS, code codec.ReasonCode, out *Output) {
+	switch {
+	case qos != codec.QoS2 || s.more == nil:
+	case code >= codec.UnspecifiedError:
+		s.more.received.remove(id)
+	case s.durable():
+		out.record(Record{Kind: ReceivedPut, Session: s.ID, ID: id})
+	}
 }
 
 // Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket:

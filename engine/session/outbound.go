@@ -159,17 +159,7 @@ func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.
 		out.Frames = codec.AppendDelivery(out.Frames, s.version, d)
 		return
 	}
-	f := o.form(s.version, qos)
-	start := len(out.Frames)
-	out.Frames = append(out.Frames, o.buf[f.from:f.to]...)
-	b := out.Frames[start:]
-	b[0] = byte(codec.TypePublish)<<4 | byte(qos)<<1
-	if retain {
-		b[0] |= 1
-	}
-	if qos > 0 {
-		b[f.at], b[f.at+1] = byte(id>>8), byte(id)
-	}
+	out.Frames = o.appendForm(out.Frames, s.version, qos, id, retain)
 }
 
 func headerSize(b []byte) int {

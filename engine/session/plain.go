@@ -2,28 +2,57 @@ package session
 
 import "github.com/gannetmq/gannet/codec"
 
-// AppendPlain is Deliver for the most frequent case: QoS 0 to a connected session with nothing of the client's own to say, no
-// identifier and no bound near. It appends the packet to dst. False: nothing was done, and Deliver must judge.
+// AppendPlain is Deliver for the most frequent case: to a connected session that keeps nothing beyond its connection, with nothing
+// of the client's own to say, no identifier, no group and no bound near. It appends the packet to dst. False: nothing was
+// done, and Deliver must judge.
 //
-// It does what Deliver would do (TestPlainIsDeliver), at a third of the cost: most of a fan-out's time is spent here.
-func (s *Session) AppendPlain(o *Outgoing, retainAsPublished bool, dst []byte, room int) ([]byte, bool) {
+// It does what Deliver would do (TestPlainIsDeliver), at a fraction of the cost: most of a broker's time is spent here.
+func (s *Session) AppendPlain(o *Outgoing, granted codec.QoS, retainAsPublished bool, dst []byte, room int) ([]byte, bool) {
 	m := o.M
 	if s.phase != connected || s.maxPacketSize != 0 || m.Expires != 0 || len(dst) >= room ||
-		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic || s.more != nil && s.more.queue.qos0 > 0 {
+		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic {
 		return dst, false
+	}
+	qos, id := min(m.QoS, granted), uint16(0)
+	if qos == codec.QoS0 {
+		if s.more != nil && s.more.queue.qos0 > 0 {
+			return dst, false
+		}
+	} else {
+		if s.expiry > 0 || s.open >= s.sendMaximum {
+			return dst, false
+		}
+		x := s.extra()
+		if x.queue.n > 0 || x.resend > 0 || x.inflight.spanBefore(s.nextSeq) >= maxSpan {
+			return dst, false
+		}
+		id = PacketID(s.nextSeq)
+		x.inflight.push(entry{seq: s.nextSeq, qos: qos})
+		s.nextSeq++
+		s.open++
 	}
 	retain := retainAsPublished && m.Retain
 	if !o.wide {
-		o.delivery = codec.Delivery{Topic: m.Topic, Payload: m.Payload, Passthrough: m.Properties, Retain: retain}
+		o.delivery = codec.Delivery{Topic: m.Topic, Payload: m.Payload, Passthrough: m.Properties, PacketID: id, QoS: qos, Retain: retain}
 		return codec.AppendDelivery(dst, s.version, &o.delivery), true
 	}
-	f := o.form(s.version, codec.QoS0)
+	return o.appendForm(dst, s.version, qos, id, retain), true
+}
+
+// appendForm appends the remembered encoding with what differs between sessions filled in.
+func (o *Outgoing) appendForm(dst []byte, v codec.Version, qos codec.QoS, id uint16, retain bool) []byte {
+	f := o.form(v, qos)
 	start := len(dst)
 	dst = append(dst, o.buf[f.from:f.to]...)
+	b := dst[start:]
+	b[0] = byte(codec.TypePublish)<<4 | byte(qos)<<1
 	if retain {
-		dst[start] |= 1
+		b[0] |= 1
 	}
-	return dst, true
+	if qos > 0 {
+		b[f.at], b[f.at+1] = byte(id>>8), byte(id)
+	}
+	return dst
 }
 
 // form returns the remembered encoding of the message for a version, with a Packet Identifier or without.

@@ -379,7 +379,7 @@ func (p *player) deliver(t *testing.T, d *datadriven.TestData) {
 		p.og.Reset(m, p.now, d.HasArg("wide"))
 		if min(m.QoS, r.QoS) == codec.QoS0 && !r.Retained && r.IDs == nil && r.Group == nil && r.Overflow == DropOldest {
 			var plain bool
-			if p.out.Frames, plain = p.s.AppendPlain(&p.og, r.RetainAsPublished, p.out.Frames, p.out.Room); plain {
+			if p.out.Frames, plain = p.s.AppendPlain(&p.og, r.QoS, r.RetainAsPublished, p.out.Frames, p.out.Room); plain {
 				p.say("sent plainly")
 				continue
 			}
