@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net"
+	"syscall"
 
 	"github.com/gannetmq/gannet/engine/broker"
 )
@@ -9,8 +10,8 @@ import (
 // conn joins a socket to the broker's connection; it is the broker.Transport of
 // that connection. Owned by one event loop.
 //
-// There is one for every client, so it is kept at 32 bytes: the state is told by
-// which of the pointers are set.
+// There is one for every client, so it is kept small: the state is told by which of
+// the pointers are set.
 //
 //	state     sock  peer
 //	opening   set   nil   core.Open has not returned (loop.opening is this conn)
@@ -22,6 +23,7 @@ type conn struct {
 	sock socket
 	loop *loop
 	peer *broker.Conn
+	fd   int32 // never changes; for WriteDirect only
 }
 
 // Write implements broker.Transport. It takes all of b or returns an error, in
@@ -33,6 +35,21 @@ func (c *conn) Write(b []byte) error {
 	}
 	_, err := c.sock.Write(b)
 	return err
+}
+
+// WriteDirect implements broker.DirectWriter. It looks at nothing but the descriptor,
+// because the owner may be busy with everything else. gnet closes the descriptor
+// after closed was called for the socket, and the broker is done with it then.
+func (c *conn) WriteDirect(b []byte) int {
+	for {
+		n, err := syscall.Write(int(c.fd), b)
+		if err == nil {
+			return n
+		}
+		if err != syscall.EINTR {
+			return 0
+		}
+	}
 }
 
 // Buffered implements broker.Transport.

@@ -13,6 +13,9 @@ type core interface {
 	Data(c *broker.Conn, b []byte, now broker.Time)
 	Closed(c *broker.Conn, err error, now broker.Time)
 
+	Begin()
+	Rest() bool
+
 	Turn(now broker.Time)
 	NeedsTurn() bool
 	Tick(now broker.Time)

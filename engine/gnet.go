@@ -153,7 +153,7 @@ func (r *gnetReactor) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	switch e := g.Context().(type) {
 	case *entry:
 		e.opened = true
-		c := &conn{sock: g, loop: r.loopOf(g).handler}
+		c := &conn{sock: g, loop: r.loopOf(g).handler, fd: int32(g.Fd())}
 		g.SetContext(c) // first: the connection may end inside open
 		c.loop.open(c, e.listener)
 	case bindEntry:

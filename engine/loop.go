@@ -121,6 +121,7 @@ func (l *loop) attach(e eventLoop) {
 // open presents a new connection, with its socket, to the broker.
 func (l *loop) open(c *conn, lst *broker.Listener) {
 	l.refresh()
+	l.core.Begin()
 	l.inside = true
 	l.opening = c
 	peer := l.core.Open(c, lst, l.now)
@@ -167,8 +168,8 @@ func (l *loop) closed(c *conn, err error) {
 	l.inside = outer
 	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
 	// callback to come.
-	if !l.inside && l.ahead == 0 && l.needsTurn() && !l.armed.Load() {
-		l.turn()
+	if !l.inside && l.ahead == 0 && !l.armed.Load() {
+		l.rest()
 	}
 }
 
@@ -178,6 +179,7 @@ func (l *loop) run() {
 	l.ahead = 0
 	l.refresh()
 	requests := l.requests.Swap(0)
+	l.core.Begin()
 	l.inside = true
 	if requests&requestShutdown != 0 {
 		l.shutting = true
@@ -198,6 +200,7 @@ func (l *loop) called() {
 	}
 	if !l.inside {
 		l.refresh()
+		l.core.Begin()
 	}
 }
 
@@ -207,7 +210,11 @@ func (l *loop) refresh() { l.now = l.clock.now() }
 
 // settle ends a callback: it decides when the turn comes, if one is needed.
 func (l *loop) settle() {
-	if l.inside || !l.needsTurn() || l.armed.Load() || l.ahead > 0 {
+	if l.inside || l.armed.Load() || l.ahead > 0 {
+		return
+	}
+	if !l.needsTurn() {
+		l.rest()
 		return
 	}
 	if l.waited < turnEvents {
@@ -224,6 +231,14 @@ func (l *loop) settle() {
 	l.turn()
 }
 
+// rest ends a burst of callbacks: with a turn if one is needed or if another loop has
+// posted something that it did not have to wake this one for.
+func (l *loop) rest() {
+	if l.needsTurn() || !l.core.Rest() {
+		l.turn()
+	}
+}
+
 func (l *loop) needsTurn() bool {
 	return len(l.closing) > 0 || l.core.NeedsTurn()
 }
@@ -231,17 +246,18 @@ func (l *loop) needsTurn() bool {
 // turn lets the core send what it has collected, then closes what it has closed.
 func (l *loop) turn() {
 	l.inside = true
+	rested := false
 	for range turnRounds {
 		l.core.Turn(l.now)
 		l.closeAll()
-		if !l.needsTurn() {
+		if rested = !l.needsTurn() && l.core.Rest(); rested {
 			break
 		}
 	}
 	l.inside = false
 	l.waited = 0
 
-	if l.needsTurn() {
+	if !rested {
 		l.wake()
 	}
 	if l.core.Blocked() {

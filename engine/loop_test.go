@@ -107,6 +107,8 @@ func (c *scriptCore) Turn(broker.Time) {
 }
 
 func (c *scriptCore) NeedsTurn() bool      { return c.dirty }
+func (c *scriptCore) Begin()               {}
+func (c *scriptCore) Rest() bool           { return true }
 func (c *scriptCore) Tick(broker.Time)     {}
 func (c *scriptCore) Blocked() bool        { return c.block }
 func (c *scriptCore) Shutdown(broker.Time) {}

@@ -121,8 +121,8 @@ func TestAdoptedConnectionsHaveNoZone(t *testing.T) {
 }
 
 func TestConnIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(conn{}); size != 32 {
-		t.Errorf("%d bytes for every client, want 32", size)
+	if size := unsafe.Sizeof(conn{}); size != 40 {
+		t.Errorf("%d bytes for every client, want 40", size)
 	}
 }
 

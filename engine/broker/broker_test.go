@@ -450,3 +450,58 @@ func TestShutdownSaysWhyTo5(t *testing.T) {
 		t.Error("3.1.1 client left open")
 	}
 }
+
+// direct is a wire that other loops may write to.
+type direct struct {
+	*wire
+	takes int // bytes that WriteDirect takes
+	calls int
+}
+
+func (d *direct) WriteDirect(b []byte) int {
+	d.calls++
+	n := min(len(b), d.takes)
+	d.in = append(d.in, b[:n]...)
+	return n
+}
+
+func TestRestingLoopIsWrittenForAndABusyOneIsNotWoken(t *testing.T) {
+	r := newRig(t, 2, nil)
+	sub := r.connect(1, connectAs("sub", codec.V311))
+	sub.subscribe("t", codec.QoS0)
+	d := &direct{wire: sub, takes: 1000}
+	sub.conn.t = d
+	pub := r.connect(0, connectAs("pub", codec.V311))
+	r.settle()
+
+	pub.publish("t", "direct", codec.QoS0, 0)
+	r.loops[0].Turn(r.now)
+	sub.expectPublish("t", "direct")
+	if r.woken[1] || d.calls != 1 {
+		t.Errorf("woken %v, %d direct writes", r.woken[1], d.calls)
+	}
+
+	d.takes = 3 // the socket is nearly full: the owner sends the rest
+	pub.publish("t", "in two pieces", codec.QoS0, 0)
+	r.loops[0].Turn(r.now)
+	if !r.woken[1] {
+		t.Error("the owner was not woken for the rest")
+	}
+	r.settle()
+	sub.expectPublish("t", "in two pieces")
+
+	r.loops[1].Begin()
+	pub.publish("t", "posted", codec.QoS0, 0)
+	r.loops[0].Turn(r.now)
+	if r.woken[1] || d.calls != 2 {
+		t.Errorf("busy loop: woken %v, %d direct writes", r.woken[1], d.calls)
+	}
+	if r.loops[1].Rest() {
+		t.Fatal("rests with mail in its box")
+	}
+	r.loops[1].Turn(r.now)
+	sub.expectPublish("t", "posted")
+	if !r.loops[1].Rest() {
+		t.Error("does not rest with an empty box")
+	}
+}

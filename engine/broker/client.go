@@ -23,6 +23,7 @@ type client struct {
 
 	owner     atomic.Int32 // index of the loop that owns conn, or that parked it
 	buffered  atomic.Int32 // bytes inside the transport when the owner last looked
+	writing   atomic.Bool  // the owner is in Transport.Write with bytes of c
 	resumable atomic.Bool  // the session outlives this connection
 	dirty     bool         // in a dirty list or on its way into one
 	starved   bool         // something waits only for room in the connection: Drain after the next write
@@ -38,6 +39,15 @@ type clientExtra struct {
 	holding   bool                     // in its loop's list of those who wait for the store
 	replaying bool                     // replays move without being asked
 	gate      uint64                   // nothing is written before this ticket is durable
+}
+
+// setBuffered notes what cn holds, unless the session has gone to another connection.
+func (c *client) setBuffered(cn *Conn, n int) {
+	c.mu.Lock()
+	if c.conn == cn {
+		c.buffered.Store(int32(n))
+	}
+	c.mu.Unlock()
 }
 
 func (c *client) timerNode() *timer[client] { return &c.park }
@@ -60,6 +70,42 @@ type Transport interface {
 	Close()
 	// RemoteAddr is the peer, for logs.
 	RemoteAddr() string
+}
+
+// DirectWriter is a Transport that can also be written to from another loop.
+type DirectWriter interface {
+	// WriteDirect hands b to the socket, without copying and without waiting, and returns how much it took; 0 on any
+	// error, which the owner will meet too. Called on any goroutine, but only while the connection is that of a client whose
+	// lock is held, while Buffered is 0 and the owner is not in Write: nothing else writes then, and Closed, which comes
+	// before the socket is closed, waits for the lock.
+	WriteDirect(b []byte) int
+}
+
+// directWrites is up to how many clients of a resting loop are written to by the loop that has something for them. Waking the
+// owner for one small write costs as much again as the write; for several, it does them while this loop goes on.
+const directWrites = 2
+
+// writeDirect writes what c has from this loop, which is not its owner. False: the owner must do it, or the rest of it.
+func (l *Loop) writeDirect(c *client) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.out == nil || c.writing.Load() || c.buffered.Load() > 0 || c.starved || c.extra != nil && c.extra.gate > 0 {
+		return false
+	}
+	t, ok := c.conn.t.(DirectWriter)
+	if !ok {
+		return false
+	}
+	n := t.WriteDirect(c.out.B)
+	l.stats.bytesOut += uint64(n)
+	l.stats.writes++
+	if n < len(c.out.B) {
+		c.out.B = append(c.out.B[:0], c.out.B[n:]...)
+		return false
+	}
+	bytebufferpool.Put(c.out)
+	c.out, c.dirty = nil, false
+	return true
 }
 
 // Conn is one network connection inside the broker. Owned by one loop.

@@ -36,6 +36,7 @@ type Loop struct {
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
+	awake           bool // between Begin and Rest
 	ids             []uint32
 	merge           merger
 	refused         []int32
@@ -335,6 +336,29 @@ func (l *Loop) NeedsTurn() bool {
 	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0
 }
 
+// Begin says that the owner is awake and will not wait before Rest. A reactor that never calls it is woken for every post.
+func (l *Loop) Begin() {
+	if !l.awake {
+		l.awake = true
+		l.box.busy.Store(true)
+	}
+}
+
+// Rest says that the owner is about to wait for events: from now on posts wake it. False: something was posted before that
+// could be known, and Turn must run again.
+func (l *Loop) Rest() bool {
+	if !l.awake {
+		return true
+	}
+	l.box.busy.Store(false)
+	if !l.box.empty() {
+		l.box.busy.Store(true)
+		return false
+	}
+	l.awake = false
+	return true
+}
+
 // Blocked tells whether some connection waits for its socket: Turn should run again within a few milliseconds.
 func (l *Loop) Blocked() bool { return len(l.blocked) > 0 }
 
@@ -351,14 +375,9 @@ func (l *Loop) Turn(now Time) {
 	if len(l.replays) > 0 {
 		l.continueReplays(now)
 	}
-	for i, cs := range l.remote {
-		if len(cs) > 0 {
-			l.b.loops[i].box.postDirty(cs)
-			clear(cs)
-			l.remote[i] = cs[:0]
-		}
+	if l.remotes > 0 {
+		l.postRemote()
 	}
-	l.remotes = 0
 	// Flushing may close connections, whose wills make others dirty: those join this pass.
 	for i := 0; i < len(l.dirty); i++ {
 		l.flush(l.dirty[i], now)
@@ -367,6 +386,32 @@ func (l *Loop) Turn(now Time) {
 	if l.dirty = l.dirty[:0]; cap(l.dirty) > 1<<16 {
 		l.dirty = nil
 	}
+}
+
+// postRemote brings clients of other loops that this turn made dirty to their owners.
+func (l *Loop) postRemote() {
+	for i, cs := range l.remote {
+		if len(cs) == 0 {
+			continue
+		}
+		box := &l.b.loops[i].box
+		if len(cs) <= directWrites && !box.busy.Load() {
+			left := cs[:0]
+			for _, c := range cs {
+				if !l.writeDirect(c) {
+					left = append(left, c)
+				}
+			}
+			clear(cs[len(left):])
+			cs = left
+		}
+		if len(cs) > 0 {
+			box.postDirty(cs)
+			clear(cs)
+		}
+		l.remote[i] = cs[:0]
+	}
+	l.remotes = 0
 }
 
 func (l *Loop) drainMailbox(now Time) {
@@ -418,23 +463,28 @@ func (l *Loop) flush(c *client, now Time) {
 	}
 	buf, cn := c.out, c.conn
 	c.out = nil
+	c.writing.Store(buf != nil)
 	starved := c.starved
 	c.starved = false
 	c.mu.Unlock()
 	if buf == nil {
 		return
 	}
-	if cn == nil || cn.closing {
-		bytebufferpool.Put(buf)
-		return
+	left := 0
+	open := cn != nil && !cn.closing
+	if open {
+		l.write(cn, buf.B)
+		if open = !cn.closing; open {
+			if left = cn.t.Buffered(); left > 0 || c.buffered.Load() > 0 {
+				c.setBuffered(cn, left)
+			}
+		}
 	}
-	l.write(cn, buf.B)
 	bytebufferpool.Put(buf)
-	if cn.closing {
+	c.writing.Store(false)
+	if !open {
 		return
 	}
-	left := cn.t.Buffered()
-	c.buffered.Store(int32(left))
 	if left > 0 {
 		if limit := l.b.opts.MaxOutboundBytes + int(l.b.opts.Session.MaxPacketSize); left > limit {
 			l.disconnect(cn, codec.QuotaExceeded, "client does not read what it asks for", now)
@@ -479,7 +529,7 @@ func (l *Loop) checkBlocked(now Time) {
 			continue
 		}
 		left := cn.t.Buffered()
-		c.buffered.Store(int32(left))
+		c.setBuffered(cn, left)
 		if left > 0 {
 			keep = append(keep, cn)
 		} else {

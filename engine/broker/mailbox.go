@@ -35,17 +35,24 @@ type mailbox struct {
 	mu      sync.Mutex
 	items   []item
 	spare   []item
-	armed   bool // wake was called and take has not run since
+	armed   bool        // wake was called and take has not run since
+	busy    atomic.Bool // the owner is in a turn and will look here before it rests: no need to wake it
 	wake    func()
 	fanouts atomic.Int32 // itemFanout posted and not yet delivered
+	nudged  bool         // something to do that is no item: a ticket became durable
 	waiting atomic.Bool  // clients hold acknowledgements until the store is durable
 }
 
 func (m *mailbox) post(it item) {
 	m.mu.Lock()
 	m.items = append(m.items, it)
-	first := !m.armed
-	m.armed = true
+	m.wakeLocked()
+}
+
+// wakeLocked ends a post: it unlocks, and wakes the owner if it rests and nobody did so yet.
+func (m *mailbox) wakeLocked() {
+	first := !m.armed && !m.busy.Load()
+	m.armed = m.armed || first
 	m.mu.Unlock()
 	if first {
 		m.wake()
@@ -58,12 +65,14 @@ func (m *mailbox) postDirty(cs []*client) {
 	for _, c := range cs {
 		m.items = append(m.items, item{kind: itemDirty, client: c})
 	}
-	first := !m.armed
-	m.armed = true
-	m.mu.Unlock()
-	if first {
-		m.wake()
-	}
+	m.wakeLocked()
+}
+
+// empty tells whether nothing waits.
+func (m *mailbox) empty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.items) == 0 && !m.nudged
 }
 
 // take returns what was posted; the caller hands the slice back with done.
@@ -71,7 +80,7 @@ func (m *mailbox) take() []item {
 	m.mu.Lock()
 	items := m.items
 	m.items, m.spare = m.spare[:0], nil
-	m.armed = false
+	m.armed, m.nudged = false, false
 	m.mu.Unlock()
 	return items
 }
@@ -93,10 +102,6 @@ func (m *mailbox) wakeIfWaiting() {
 		return
 	}
 	m.mu.Lock()
-	first := !m.armed
-	m.armed = true
-	m.mu.Unlock()
-	if first {
-		m.wake()
-	}
+	m.nudged = true
+	m.wakeLocked()
 }

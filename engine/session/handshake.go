@@ -101,7 +101,8 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output
 	}
 	if m := cfg.MaxKeepAliveSecs; m > 0 && (hello.KeepAlive == 0 || hello.KeepAlive > m) {
 		if c.Version != codec.V5 {
-			return h.refuse(codec.ClientIdentifierNotValid, "", "keep alive above the server's maximum", out)
+			out.close(codec.ServerUnavailable, "MQTT-3.2.2-6", "keep alive above the server's maximum") // no return code fits
+			return nil
 		}
 		hello.KeepAlive, hello.ServerKeep = m, true
 	}
