@@ -74,7 +74,7 @@ func newLogger(w io.Writer, c *config.Config) *slog.Logger {
 
 // runServer opens the listeners and serves until ctx ends. users may be nil.
 func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
-	debug.SetGCPercent(c.GOGC)
+	defer engine.KeepMemory(c.GOGC)()
 	if c.MemoryLimit > 0 {
 		debug.SetMemoryLimit(c.MemoryLimit)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base32"
 	"log/slog"
@@ -90,6 +91,9 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 	b.retained.init(opts.MaxRetained, opts.MaxRetainedBytes)
 	return b
 }
+
+// debugging tells whether to make log lines about single connections: the address alone costs more than a small packet.
+func (b *Broker) debugging() bool { return b.log.Enabled(context.Background(), slog.LevelDebug) }
 
 // Connections returns how many network connections are open.
 func (b *Broker) Connections() int { return int(b.connections.Load()) }

@@ -28,7 +28,9 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
 // refuseConn answers a connection without a session with CONNACK, as far as its version is known to understand it, and closes.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
-	l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
+	if l.b.debugging() {
+		l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
+	}
 	l.closeConn(cn)
 }
 
@@ -161,7 +163,9 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.mu.Unlock()
 	l.stats.accepted++
 	l.timers.put(cn, l.connDeadline(cn), session.Never)
-	l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
+	if l.b.debugging() {
+		l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
+	}
 	cn.hello = nil
 	l.act(cn, c, out, now)
 	l.slotFree(c, now)
@@ -190,7 +194,9 @@ func (l *Loop) closeClient(cn *Conn, c *client, out *session.Output, now Time) {
 	if !graceful {
 		l.stats.closed[code]++
 	}
-	l.b.log.Debug("disconnected", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "code", code, "reason", why, "statement", statement)
+	if l.b.debugging() {
+		l.b.log.Debug("disconnected", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "code", code, "reason", why, "statement", statement)
+	}
 }
 
 // detach takes the connection off its session and carries out what that entails. It returns the bytes not yet written.
@@ -247,7 +253,9 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 		if buf := l.detach(cn, c, now); buf != nil {
 			bytebufferpool.Put(buf)
 		}
-		l.b.log.Debug("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
+		if l.b.debugging() {
+			l.b.log.Debug("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
+		}
 	}
 }
 

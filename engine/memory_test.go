@@ -1,0 +1,34 @@
+package engine
+
+import "testing"
+
+func TestMemoryIsGivenBackOncePerQuietTime(t *testing.T) {
+	k := &memoryKeeper{gcPercent: 400}
+	const mb = 1 << 20
+	steps := []struct {
+		allocated, live, objects, free uint64
+		percent                        int
+		tidy                           bool
+	}{
+		{100 * mb, 20 * mb, 60 * mb, 0, 400, false},             // a wave of connections
+		{100*mb + 1000, 20 * mb, 60 * mb, 0, 400, true},         // over: 40 MB of garbage
+		{100*mb + 2000, 30 * mb, 30 * mb, 10 * mb, 400, false},  // once is enough
+		{200 * mb, 128 * mb, 130 * mb, 10 * mb, 200, false},     // a larger heap has less room in proportion
+		{200*mb + 1000, 128 * mb, 130 * mb, 1 * mb, 200, false}, // nothing to gain
+		{200*mb + 2000, 128 * mb, 130 * mb, 9 * mb, 200, true},  // free, but still held
+		{900 * mb, 2000 * mb, 2100 * mb, 0, 100, false},         // never less than the live heap
+	}
+	for i, s := range steps {
+		percent, tidy := k.decide(s.allocated, s.live, s.objects, s.free)
+		if percent != s.percent || tidy != s.tidy {
+			t.Errorf("step %d: %d%% tidy %v, want %d%% %v", i, percent, tidy, s.percent, s.tidy)
+		}
+	}
+	if percent, _ := (&memoryKeeper{gcPercent: 50}).decide(0, 1000*mb, 0, 0); percent != 50 {
+		t.Errorf("a strict target became %d%%", percent)
+	}
+}
+
+func TestMemoryKeeperStops(t *testing.T) {
+	KeepMemory(400)()
+}
