@@ -136,6 +136,7 @@ func appendFormat(dst []byte, format string, m *client.Message, now time.Time) (
 			}
 			i += f.bytesOfInput
 			if f.letter == 'J' && !json.Valid(m.Payload) {
+				//lint:ignore ST1005 as mosquitto_sub prints it
 				return dst, fmt.Errorf("Message payload is not valid JSON on topic %s", m.Topic)
 			}
 			dst = f.append(dst, f.value(m, now))

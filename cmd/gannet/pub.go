@@ -93,6 +93,7 @@ func (u *publisher) load() bool {
 	case sourceStdin:
 		f.payload, err = io.ReadAll(u.stdin)
 		if err == nil && len(f.payload) == 0 {
+			//lint:ignore ST1005 as mosquitto_pub prints it
 			err = errors.New("Zero length input")
 		}
 		if err != nil {

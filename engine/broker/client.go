@@ -50,6 +50,7 @@ func (c *client) setBuffered(cn *Conn, n int) {
 	c.mu.Unlock()
 }
 
+//lint:ignore U1000 the wheel calls it through its type parameter
 func (c *client) timerNode() *timer[client] { return &c.park }
 
 func (c *client) more() *clientExtra {
@@ -132,6 +133,7 @@ type greeting struct {
 	opened    Time
 }
 
+//lint:ignore U1000 the wheel calls it through its type parameter
 func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 
 // begin lends the client's outbound buffer to out. Caller holds c.mu.

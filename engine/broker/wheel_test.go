@@ -11,6 +11,7 @@ type alarm struct {
 	rang Time
 }
 
+//lint:ignore U1000 the wheel calls it through its type parameter
 func (a *alarm) timerNode() *timer[alarm] { return &a.slot }
 
 // TestWheelRingsOnceAndNeverEarly puts, moves and removes deadlines from a quarter second to a week ahead.

@@ -1,0 +1,518 @@
+package broker
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/persist"
+	"github.com/gannetmq/gannet/router"
+)
+
+// TestLoopsInParallelLeaveNothingBehind runs loops on goroutines of their own, for the race detector, with clients that take each
+// other's sessions over, subscribe, publish, read slowly, break and come back. Then everybody behaves, and when nobody has anything
+// left to do nothing may be left over: no message that could be sent, no replay, no subscription without its session.
+func TestLoopsInParallelLeaveNothingBehind(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) { newRace(t, stored).run(3500) })
+	}
+}
+
+const (
+	raceLoops = 3
+	raceSlots = 8 // connections of a loop at most
+	raceIDs   = 10
+	raceKept  = 300 // retained messages that replays are made of
+)
+
+type race struct {
+	t     *testing.T
+	b     *Broker
+	store *persist.Memory
+	loops []*raceLoop
+	now   atomic.Int64
+	conns atomic.Int64
+}
+
+// raceLoop is what the reactor is for one loop: it owns the loop's goroutine and the connections.
+type raceLoop struct {
+	r     *race
+	l     *Loop
+	lst   Listener
+	rnd   *rand.Rand
+	woken atomic.Bool
+	slots [raceSlots]*racer
+	ended []*racer // closed by the broker, which is to hear of it after the turn
+}
+
+// racer is the far end of one connection.
+type racer struct {
+	at      *raceLoop
+	conn    *Conn
+	number  string
+	v       codec.Version
+	in      []byte
+	stuck   int
+	blocked bool
+	up      bool
+	gone    bool
+	nextID  uint16
+	seq     int
+	order   map[string]int
+}
+
+func newRace(t *testing.T, stored bool) *race {
+	r := &race{t: t}
+	r.now.Store(1_700_000_000_000)
+	o := DefaultOptions()
+	o.WideFanout, o.MaxOutboundBytes, o.MaxSessions = 4, 1500, raceIDs-1
+	o.Session.MaxInflight, o.Session.MaxQueuedMessages, o.MaxGroupMessages = 4, 30, 50
+	var store Store
+	if stored {
+		r.store = &persist.Memory{Manual: true}
+		store = r.store
+	}
+	r.b = New(o, store, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	for range raceLoops {
+		h := &raceLoop{r: r, rnd: rand.New(rand.NewSource(rand.Int63()))}
+		h.lst = Listener{Name: "race", Policy: session.Policy{AllowAnonymous: true, NewClientID: NewClientID}}
+		h.l = r.b.NewLoop(func() { h.woken.Store(true) })
+		r.loops = append(r.loops, h)
+	}
+	for i := range raceKept {
+		r.b.Publish(&session.Message{Topic: fmt.Append(nil, "r/", i), Payload: []byte("0 kept"), Retain: true, QoS: codec.QoS1})
+	}
+	return r
+}
+
+func (r *race) time() Time { return Time(r.now.Load()) }
+
+func (r *race) run(steps int) {
+	var loops, committer sync.WaitGroup
+	for _, h := range r.loops {
+		loops.Go(func() {
+			for range steps {
+				h.step()
+			}
+		})
+	}
+	done := make(chan struct{})
+	if r.store != nil {
+		committer.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					r.b.Durable(r.store.Commit(3))
+				}
+			}
+		})
+	}
+	loops.Wait()
+	close(done)
+	committer.Wait()
+	r.quiesce()
+	r.checkQuiet()
+	r.endAll()
+}
+
+func (h *raceLoop) step() {
+	i := h.rnd.Intn(raceSlots)
+	w := h.slots[i]
+	switch n := h.rnd.Intn(100); {
+	case w == nil || w.gone:
+		if n < 30 {
+			h.slots[i] = h.dial()
+		}
+	case !w.up:
+		w.read()
+	case n < 4:
+		w.drop()
+	case n < 6:
+		d := codec.Disconnect{}
+		if w.v == codec.V5 && n == 4 {
+			d.Reason = codec.DisconnectWithWill
+		}
+		w.send(d.Append(nil, w.v))
+	case n < 9:
+		w.blocked = !w.blocked
+		if !w.blocked {
+			w.stuck = 0
+		}
+	case n < 20:
+		w.subscribe()
+	case n < 24:
+		w.unsubscribe()
+	case n < 50:
+		w.publish()
+	default:
+		w.read()
+	}
+	if n := h.rnd.Intn(40); n == 0 {
+		h.l.Tick(Time(h.r.now.Add(50)))
+	} else if n == 1 {
+		h.r.b.Publish((&session.Message{Topic: []byte("t/1"), Payload: []byte("0 within"), QoS: codec.QoS1}).Keep())
+	}
+	if h.rnd.Intn(3) == 0 || h.woken.Load() {
+		h.turn()
+	}
+}
+
+func (h *raceLoop) turn() {
+	h.woken.Store(false)
+	h.l.Turn(h.r.time())
+	for i := 0; i < len(h.ended); i++ {
+		if w := h.ended[i]; !w.gone {
+			w.drop()
+		}
+	}
+	h.ended = h.ended[:0]
+}
+
+func (h *raceLoop) dial() *racer {
+	w := &racer{at: h, number: strconv.FormatInt(h.r.conns.Add(1), 10), order: map[string]int{}}
+	w.v = []codec.Version{codec.V311, codec.V5}[h.rnd.Intn(2)]
+	c := codec.Connect{Version: w.v, ClientID: fmt.Append(nil, "id", h.rnd.Intn(raceIDs)), CleanStart: h.rnd.Intn(4) == 0}
+	if h.rnd.Intn(2) == 0 {
+		c.HasWill, c.WillTopic, c.WillPayload, c.WillQoS = true, []byte("t/2"), []byte("0 will"), codec.QoS1
+		c.WillRetain = h.rnd.Intn(2) == 0
+	}
+	if w.v == codec.V5 {
+		c.Properties.SessionExpiryInterval = []uint32{0, 1, 3600}[h.rnd.Intn(3)]
+		c.Properties.Set(codec.PropSessionExpiryInterval)
+		if c.HasWill {
+			c.WillProperties.WillDelayInterval = uint32(h.rnd.Intn(2))
+			c.WillProperties.Set(codec.PropWillDelayInterval)
+		}
+	}
+	w.conn = h.l.Open(w, &h.lst, h.r.time())
+	w.send(c.Append(nil, w.v))
+	return w
+}
+
+func (w *racer) Write(b []byte) error {
+	if w.gone {
+		return io.EOF
+	}
+	if w.at.rnd.Intn(300) == 0 {
+		w.drop()
+		return io.EOF
+	}
+	w.in = append(w.in, b...)
+	if w.blocked {
+		w.stuck += len(b)
+	}
+	return nil
+}
+
+func (w *racer) Buffered() int      { return w.stuck }
+func (w *racer) Close()             { w.at.ended = append(w.at.ended, w) }
+func (w *racer) RemoteAddr() string { return "race" }
+
+func (w *racer) drop() {
+	w.gone = true
+	w.at.l.Closed(w.conn, io.EOF, w.at.r.time())
+}
+
+func (w *racer) send(b []byte) {
+	if w.gone {
+		return
+	}
+	w.at.l.Data(w.conn, b, w.at.r.time())
+	clear(b) // the broker must not keep what it borrows
+}
+
+func (w *racer) id() uint16 {
+	w.nextID = w.nextID%60000 + 1
+	return w.nextID
+}
+
+var raceFilters = []string{"t/0", "t/1", "t/+", "t/2", "#", "r/#", "r/+", "$share/g/s/#", "$share/g/s/0", "$share/h/s/0", "$share/g/r/+"}
+
+func (w *racer) subscribe() {
+	s := codec.Subscribe{PacketID: w.id()}
+	for range 1 + w.at.rnd.Intn(2) {
+		s.Filters = append(s.Filters, codec.Subscription{Filter: []byte(raceFilters[w.at.rnd.Intn(len(raceFilters))]), QoS: codec.QoS2})
+	}
+	if w.v == codec.V5 && w.at.rnd.Intn(3) == 0 {
+		s.Properties.SubscriptionIdentifiers = []uint32{uint32(1 + w.at.rnd.Intn(3))}
+		s.Properties.Set(codec.PropSubscriptionIdentifier)
+	}
+	w.send(s.Append(nil, w.v))
+}
+
+func (w *racer) unsubscribe() {
+	u := codec.Unsubscribe{PacketID: w.id(), Filters: [][]byte{[]byte(raceFilters[w.at.rnd.Intn(len(raceFilters))])}}
+	w.send(u.Append(nil, w.v))
+}
+
+// publish sends a few messages in one piece.
+func (w *racer) publish() {
+	var b []byte
+	rnd := w.at.rnd
+	for range 1 + rnd.Intn(3) {
+		p := codec.Publish{Topic: []byte([]string{"t/0", "t/1", "t/2", "s/0", "s/1", "r/1"}[rnd.Intn(6)]), QoS: codec.QoS(rnd.Intn(3)), Retain: rnd.Intn(6) == 0}
+		w.seq++
+		p.Payload = fmt.Append(nil, w.number, " ", w.seq)
+		if p.Retain && rnd.Intn(4) == 0 {
+			p.Payload = nil
+		}
+		if p.QoS > 0 {
+			p.PacketID = w.id()
+		}
+		b = p.Append(b, w.v)
+	}
+	cut := rnd.Intn(len(b) + 1)
+	w.send(bytes.Clone(b[:cut]))
+	w.send(bytes.Clone(b[cut:]))
+}
+
+// read takes what came and answers as a client does. It tells how much came.
+func (w *racer) read() (n int) {
+	var reply []byte
+	for {
+		f, _, err := codec.Next(w.in, 0)
+		if err != nil {
+			w.at.r.t.Errorf("the broker wrote nonsense: %v", err)
+			return 0
+		}
+		if f.Size == 0 {
+			break
+		}
+		n++
+		reply = w.take(f, reply)
+		w.in = w.in[f.Size:]
+	}
+	if len(reply) > 0 && !w.gone {
+		w.send(reply)
+	}
+	return n
+}
+
+func (w *racer) take(f codec.Frame, reply []byte) []byte {
+	answer := func(t codec.PacketType) {
+		var a codec.Ack
+		if err := a.Parse(f.Type, w.v, f.Flags, f.Body); err != nil {
+			w.at.r.t.Errorf("%v: %v", f.Type, err)
+		}
+		if a.Reason < codec.UnspecifiedError {
+			reply = codec.AppendPubackShort(reply, t, a.PacketID)
+		}
+	}
+	switch f.Type {
+	case codec.TypeConnack:
+		if w.up {
+			w.at.r.t.Error("a second CONNACK")
+		}
+		w.up = f.Body[1] == 0
+	case codec.TypePublish:
+		var p codec.Publish
+		if err := p.Parse(w.v, f.Flags, f.Body); err != nil {
+			w.at.r.t.Errorf("PUBLISH: %v", err)
+			return reply
+		}
+		w.checkOrder(&p)
+		switch p.QoS {
+		case codec.QoS1:
+			reply = codec.AppendPubackShort(reply, codec.TypePuback, p.PacketID)
+		case codec.QoS2:
+			reply = codec.AppendPubackShort(reply, codec.TypePubrec, p.PacketID)
+		}
+	case codec.TypePubrec:
+		answer(codec.TypePubrel)
+	case codec.TypePubrel:
+		answer(codec.TypePubcomp)
+	}
+	return reply
+}
+
+// checkOrder holds live messages of ordinary subscriptions to the order of their publisher's connection.
+func (w *racer) checkOrder(p *codec.Publish) {
+	from, text, _ := bytes.Cut(p.Payload, []byte(" "))
+	seq, err := strconv.Atoi(string(text))
+	if err != nil || p.Dup || p.Retain || p.Topic[0] != 't' {
+		return
+	}
+	key := fmt.Sprint(string(from), string(p.Topic), p.QoS)
+	if seq <= w.order[key] {
+		w.at.r.t.Errorf("message %d of %s on %s qos %d came after %d", seq, from, p.Topic, p.QoS, w.order[key])
+	}
+	w.order[key] = seq
+}
+
+// quiesce lets everybody read and answer until nobody has anything left to do.
+func (r *race) quiesce() {
+	for busy := true; busy; {
+		busy = false
+		if r.store != nil {
+			r.b.Durable(r.store.Commit(1 << 20))
+		}
+		for _, h := range r.loops {
+			for _, w := range h.slots {
+				if w == nil || w.gone {
+					continue
+				}
+				busy = w.blocked || busy
+				w.blocked, w.stuck = false, 0
+				busy = w.read() > 0 || busy
+			}
+			if h.woken.Load() || h.l.NeedsTurn() || h.l.Blocked() || len(h.ended) > 0 {
+				busy = true
+				h.turn()
+			}
+		}
+	}
+}
+
+func (r *race) checkQuiet() {
+	t, b := r.t, r.b
+	sessions, subscriptions, connected := 0, 0, 0
+	groups := map[*router.Group[*client]]bool{}
+	for i := range b.registry.shards {
+		for id, c := range b.registry.shards[i].m {
+			sessions++
+			subscriptions += c.s.Subscriptions()
+			if c.s.Ended() || c.s.ClientID() != id {
+				t.Errorf("%s: in the registry, ended %v, called %q", id, c.s.Ended(), c.s.ClientID())
+			}
+			if c.out != nil || c.dirty || c.s.Connected() != (c.conn != nil) || c.buffered.Load() != 0 {
+				t.Errorf("%s: out %v dirty %v connected %v conn %v buffered %d", id, c.out != nil, c.dirty, c.s.Connected(), c.conn != nil, c.buffered.Load())
+			}
+			if x := c.extra; x != nil {
+				for _, g := range x.groups {
+					groups[g] = true
+				}
+			}
+			if c.conn == nil {
+				continue
+			}
+			connected++
+			if c.conn.client != c || int32(c.conn.owner) != c.owner.Load() || c.parkLoop >= 0 {
+				t.Errorf("%s: connection and session do not agree", id)
+			}
+			if n, _ := c.s.Queued(); n > 0 || c.s.Inflight() > 0 || c.starved {
+				t.Errorf("%s: %d queued, %d in flight, starved %v: stuck", id, n, c.s.Inflight(), c.starved)
+			}
+			if x := c.extra; x != nil && (len(x.replays) > 0 || x.replaying || x.holding) {
+				t.Errorf("%s: %d replays, replaying %v, holding %v: stuck", id, len(x.replays), x.replaying, x.holding)
+			}
+		}
+	}
+	if sessions != b.Sessions() {
+		t.Errorf("%d sessions, counted %d", sessions, b.Sessions())
+	}
+	s := b.router.Stats()
+	if s.Subscriptions+s.SharedSubscriptions != subscriptions {
+		t.Errorf("the router has %d subscriptions, the sessions %d", s.Subscriptions+s.SharedSubscriptions, subscriptions)
+	}
+	open, up := 0, 0
+	for _, h := range r.loops {
+		for _, w := range h.slots {
+			if w != nil && !w.gone {
+				open++
+				if w.up {
+					up++
+				}
+				if w.conn.final != nil || w.conn.partial != nil || w.conn.blocked {
+					t.Errorf("connection %s: final %v partial %v blocked %v", w.number, w.conn.final != nil, w.conn.partial != nil, w.conn.blocked)
+				}
+			}
+		}
+		if n := h.l.box.fanouts.Load(); n != 0 || h.l.box.waiting.Load() || len(h.l.holding) > 0 {
+			t.Errorf("loop %d: %d fan-outs, waiting %v, holding %d", h.l.index, n, h.l.box.waiting.Load(), len(h.l.holding))
+		}
+	}
+	if open != b.Connections() || up != connected {
+		t.Errorf("%d connections, counted %d; %d with CONNACK, %d sessions connected", open, b.Connections(), up, connected)
+	}
+	for g := range groups {
+		live := 0
+		for _, m := range g.Members(nil) {
+			if m.Subscriber.conn != nil {
+				live++
+			}
+		}
+		if n := queueOf(g).len(); n > 0 && live > 0 {
+			t.Errorf("group %s %s: %d messages wait, %d members could take them", g.Name(), g.Filter(), n, live)
+		}
+	}
+	r.checkRetained()
+}
+
+func (r *race) checkRetained() {
+	held := map[string]*session.Message{}
+	bytes := int64(0)
+	c := router.NewCursor("#")
+	for r.b.retained.index.Next(&c, 100, func(topic string, m *session.Message) bool {
+		held[topic], bytes = m, bytes+int64(m.Size())
+		return true
+	}) {
+	}
+	if n := r.b.retained.bytes.Load(); n != bytes {
+		r.t.Errorf("retained: %d bytes, counted %d", bytes, n)
+	}
+	if r.store == nil {
+		return
+	}
+	err := r.store.Load(func(rec session.Record) error {
+		if rec.Kind == session.RetainedPut {
+			if topic := string(rec.Message.Topic); held[topic] != rec.Message {
+				r.t.Errorf("%s: the store holds another retained message than the broker", topic)
+			} else {
+				delete(held, topic)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(held) > 0 {
+		r.t.Errorf("%d retained messages are not in the store (%v)", len(held), err)
+	}
+}
+
+// endAll cuts all connections and lets all sessions expire: nothing is left.
+func (r *race) endAll() {
+	for _, h := range r.loops {
+		for _, w := range h.slots {
+			if w != nil && !w.gone {
+				w.drop()
+			}
+		}
+	}
+	r.quiesce()
+	for _, h := range r.loops {
+		h.l.Tick(Time(r.now.Add(1000_000)))
+	}
+	for range 2 { // wills of one loop's sessions reach the parked sessions of another
+		r.now.Add(4000_000)
+		for _, h := range r.loops {
+			h.l.Tick(r.time())
+		}
+		r.quiesce()
+	}
+	kept := 0 // sessions of 3.1.1 clients never expire
+	for i := range r.b.registry.shards {
+		kept += len(r.b.registry.shards[i].m)
+		for id, c := range r.b.registry.shards[i].m {
+			if c.s.Version() == codec.V5 {
+				r.t.Errorf("%s did not expire", id)
+			}
+		}
+	}
+	if kept != r.b.Sessions() || r.b.Connections() != 0 {
+		r.t.Errorf("%d sessions, counted %d; %d connections", kept, r.b.Sessions(), r.b.Connections())
+	}
+	for _, h := range r.loops {
+		if h.l.conns != nil || h.l.timers.count != 0 {
+			r.t.Errorf("loop %d: connections %v, %d timers", h.l.index, h.l.conns != nil, h.l.timers.count)
+		}
+	}
+}
