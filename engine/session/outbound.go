@@ -57,12 +57,11 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 		if s.tooLargeFor(o, r.IDs, qos, out) {
 			return Dropped
 		}
-		e := entry{seq: s.nextSeq, qos: qos, retain: retain, group: r.Group}
+		e := entry{seq: s.takeSeq(), qos: qos, retain: retain, group: r.Group}
 		if s.mustRemember(r) {
 			e.msg = m.Keep()
 			e.setIDs(r.IDs)
 		}
-		s.nextSeq++
 		if s.durable() {
 			s.recordQueued(&e, out)
 		}
@@ -116,13 +115,12 @@ func (s *Session) mustRemember(r *Route) bool { return s.expiry > 0 || r.Group !
 // canSend tells whether a QoS 1/2 PUBLISH may be sent now [MQTT-4.9.0-2, MQTT-3.3.4-9].
 func (s *Session) canSend(out *Output) bool {
 	return s.open < s.sendMaximum && len(out.Frames) < out.Room &&
-		(s.more == nil || s.more.resend == 0 && s.more.inflight.spanBefore(s.nextSeq) < maxSpan)
+		(s.more == nil || s.more.resend == 0)
 }
 
 // CanTake tells whether a QoS 1/2 message would be sent at once, given room in the connection.
 func (s *Session) CanTake(room int) bool {
-	return s.phase == connected && room > 0 && s.open < s.sendMaximum && (s.more == nil || s.more.queue.len() == 0 &&
-		s.more.resend == 0 && s.more.inflight.spanBefore(s.nextSeq) < maxSpan)
+	return s.phase == connected && room > 0 && s.open < s.sendMaximum && (s.more == nil || s.more.queue.len() == 0 && s.more.resend == 0)
 }
 
 // tooLargeFor drops what exceeds the client's Maximum Packet Size [MQTT-3.1.2-24, -25].
@@ -200,7 +198,7 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 	if r.Overflow == NoQueue {
 		return Refused
 	}
-	size := o.M.Size()
+	size := o.M.Size() + 4*len(r.IDs)
 	if s.cfg.MaxQueuedMessages == 0 || size > s.cfg.MaxQueuedBytes { // no dropping would make room
 		if r.Overflow == Refuse {
 			return Refused
@@ -217,8 +215,7 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 	}
 	e := entry{qos: qos, retain: retain, group: r.Group, msg: o.M.Keep()}
 	e.setIDs(r.IDs)
-	e.seq = s.nextSeq
-	s.nextSeq++
+	e.seq = s.takeSeq()
 	if s.durable() && qos > 0 {
 		s.recordQueued(&e, out)
 	}
@@ -338,7 +335,7 @@ func (s *Session) Drain(now Time, out *Output) {
 			s.drop(m.queue.pop(), DropExpired, out)
 			continue
 		}
-		if e.qos > 0 && (s.open >= s.sendMaximum || m.inflight.spanBefore(e.seq) >= maxSpan) {
+		if e.qos > 0 && (s.open >= s.sendMaximum || !m.inflight.free(e.seq)) {
 			return
 		}
 		if len(out.Frames) >= out.Room {

@@ -59,13 +59,21 @@ func (o *Output) Reset() {
 		clear(o.Changes)
 		clear(o.Redispatch)
 		clear(o.Records)
-		o.Changes, o.Redispatch, o.Records = o.Changes[:0], o.Redispatch[:0], o.Records[:0]
+		o.Changes, o.Redispatch, o.Records = reuse(o.Changes), reuse(o.Redispatch), reuse(o.Records)
 	}
 	if o.Drops.Any {
 		o.Drops = Drops{}
 	}
 	o.Close, o.Graceful, o.Ended, o.Acked, o.Full = false, false, false, false, false
 	o.Reason, o.Statement, o.Why = 0, "", ""
+}
+
+// reuse empties a slice for the next call. What one odd packet made large is let go.
+func reuse[E any](s []E) []E {
+	if cap(s) > 1<<10 {
+		return nil
+	}
+	return s[:0]
 }
 
 // Change is one subscription to add to or remove from the router.

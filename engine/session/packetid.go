@@ -2,10 +2,22 @@ package session
 
 // PacketID is the Packet Identifier of the delivery with this sequence number: 1 to 65535, round and
 // round. Deriving it means that a restart finds the same identifiers again without a record per send.
-// Two deliveries in flight never share one, since the window never spans maxSpan sequence numbers.
+// Two deliveries in flight never share one: takeSeq passes over a number whose identifier is still in use.
 func PacketID(seq uint64) uint16 { return uint16(seq%maxSpan) + 1 }
 
 const maxSpan = 65535
+
+// takeSeq returns the sequence number of the next delivery.
+func (s *Session) takeSeq() uint64 {
+	if s.more != nil {
+		for !s.more.inflight.free(s.nextSeq) {
+			s.nextSeq++ // a client that never acknowledges one delivery must not stop the others
+		}
+	}
+	seq := s.nextSeq
+	s.nextSeq++
+	return seq
+}
 
 // packetIDSet is a set of Packet Identifiers: a short list, or a bitmap once it is long. At most 8 KiB.
 type packetIDSet struct {

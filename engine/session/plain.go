@@ -23,12 +23,12 @@ func (s *Session) AppendPlain(o *Outgoing, granted codec.QoS, retainAsPublished 
 			return dst, false
 		}
 		x := s.extra()
-		if x.queue.n > 0 || x.resend > 0 || x.inflight.spanBefore(s.nextSeq) >= maxSpan {
+		if x.queue.n > 0 || x.resend > 0 {
 			return dst, false
 		}
-		id = PacketID(s.nextSeq)
-		x.inflight.push(entry{seq: s.nextSeq, qos: qos})
-		s.nextSeq++
+		seq := s.takeSeq()
+		id = PacketID(seq)
+		x.inflight.push(entry{seq: seq, qos: qos})
 		s.open++
 	}
 	retain := retainAsPublished && m.Retain

@@ -46,6 +46,15 @@ func (e *entry) ids() []uint32 {
 	return nil
 }
 
+// size is what the entry counts against the bound on queued bytes.
+func (e *entry) size() int {
+	n := e.msg.Size()
+	if e.idList != nil {
+		n += 4 * len(*e.idList)
+	}
+	return n
+}
+
 // fifo is a growing ring buffer of entries in the order of their sequence numbers.
 type fifo struct {
 	buf  []entry // length is zero or a power of two
@@ -101,7 +110,7 @@ func (q *queue) len() int { return q.n }
 func (q *queue) front() *entry { return q.at(0) }
 
 func (q *queue) push(e entry) {
-	q.bytes += e.msg.Size()
+	q.bytes += e.size()
 	if e.qos == codec.QoS0 {
 		q.qos0++
 	}
@@ -110,7 +119,7 @@ func (q *queue) push(e entry) {
 
 func (q *queue) pop() entry {
 	e := q.fifo.pop()
-	q.bytes -= e.msg.Size()
+	q.bytes -= e.size()
 	if e.qos == codec.QoS0 {
 		q.qos0--
 	}
@@ -138,16 +147,28 @@ type ring struct {
 }
 
 func (r *ring) push(e entry) {
+	if r.n == len(r.buf) && r.live < r.n/2 {
+		r.compact()
+	}
 	r.live++
 	r.fifo.push(e)
 }
 
-// spanBefore is the distance from the oldest entry to seq, which must stay below maxSpan.
-func (r *ring) spanBefore(seq uint64) uint64 {
-	if r.n == 0 {
-		return 0
+// compact lets settled entries go that an older one holds up.
+func (r *ring) compact() {
+	all := *r
+	*r = ring{}
+	for all.n > 0 {
+		if e := all.pop(); e.state != settledEntry {
+			r.push(e)
+		}
 	}
-	return seq - r.at(0).seq
+}
+
+// free tells whether the Packet Identifier of seq is not in use. Only after maxSpan deliveries past one that the client never
+// acknowledged does this take a search.
+func (r *ring) free(seq uint64) bool {
+	return r.n == 0 || seq-r.at(0).seq < maxSpan || r.find(PacketID(seq)) == nil
 }
 
 // find returns the live entry with this Packet Identifier, or nil.
@@ -155,14 +176,23 @@ func (r *ring) find(id uint16) *entry {
 	if r.n == 0 || id == 0 {
 		return nil
 	}
-	first := r.at(0).seq
+	first, last := r.at(0).seq, r.at(r.n-1).seq
 	offset := (uint64(id-1) + maxSpan - first%maxSpan) % maxSpan
-	seq := first + offset
 	if offset < uint64(r.n) {
-		if e := r.at(int(offset)); e.seq == seq {
-			return liveOrNil(e)
+		if e := r.at(int(offset)); e.seq == first+offset && e.state != settledEntry {
+			return e
 		}
 	}
+	for seq := first + offset; seq <= last; seq += maxSpan {
+		if e := r.search(seq); e != nil && e.state != settledEntry {
+			return e
+		}
+	}
+	return nil
+}
+
+// search finds an entry by its sequence number.
+func (r *ring) search(seq uint64) *entry {
 	lo, hi := 0, r.n
 	for lo < hi {
 		mid := (lo + hi) / 2
@@ -173,16 +203,9 @@ func (r *ring) find(id uint16) *entry {
 		}
 	}
 	if lo < r.n && r.at(lo).seq == seq {
-		return liveOrNil(r.at(lo))
+		return r.at(lo)
 	}
 	return nil
-}
-
-func liveOrNil(e *entry) *entry {
-	if e.state == settledEntry {
-		return nil
-	}
-	return e
 }
 
 // settle marks e done and lets settled entries at the front go.

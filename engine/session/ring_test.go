@@ -22,7 +22,13 @@ func FuzzRing(f *testing.F) {
 			switch {
 			case op < 0x40: // send, after a gap of op numbers
 				seq += uint64(op)
-				if r.spanBefore(seq) >= maxSpan {
+				if op == 0x3f {
+					seq += maxSpan - 64 // once round the identifiers
+				}
+				if !r.free(seq) {
+					if live[PacketID(seq)] == 0 {
+						t.Fatalf("the identifier of %d is free", seq)
+					}
 					continue
 				}
 				r.push(entry{seq: seq, qos: codec.QoS1})
@@ -173,4 +179,39 @@ func FuzzPacketIDSet(f *testing.F) {
 			t.Fatalf("each visits %d of %d", n, len(want))
 		}
 	})
+}
+
+// TestOneNeglectedDeliveryDoesNotStopTheOthers goes round the identifiers three times beside a delivery that is never acknowledged.
+func TestOneNeglectedDeliveryDoesNotStopTheOthers(t *testing.T) {
+	s := plainSession(codec.V311)
+	m := &Message{Topic: []byte("t"), QoS: codec.QoS1}
+	var o Outgoing
+	out := &Output{Room: 1 << 20}
+	neglected := uint16(0)
+	for i := range 3 * maxSpan {
+		o.Reset(m, 0, false)
+		if res := s.Deliver(&o, &Route{QoS: codec.QoS1}, out); res != Sent {
+			t.Fatalf("delivery %d: result %d", i, res)
+		}
+		f, _, err := codec.Next(out.Frames, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := uint16(f.Body[3])<<8 | uint16(f.Body[4])
+		out.Frames = out.Frames[:0]
+		if i == 0 {
+			neglected = id
+			continue
+		}
+		if id == neglected {
+			t.Fatalf("identifier %d used twice", id)
+		}
+		ack, _, _ := codec.Next(codec.AppendPubackShort(nil, codec.TypePuback, id), 0)
+		out.Reset()
+		s.Packet(ack, 0, out)
+	}
+	if n := s.more.inflight.n; n > 64 {
+		t.Errorf("%d entries kept for one in flight", n)
+	}
+	s.check(t, 0)
 }

@@ -51,6 +51,7 @@ type Session struct {
 // more is the part of a session that an idle client does without.
 type more struct {
 	subs     []Subscription // all but the first
+	subAt    map[string]int // where in subs, once there are more than fewSubscriptions; else nil
 	inflight ring           // sent, not settled
 	resend   int            // entries of inflight that still wait to be resent after a resume
 	queue    queue          // not yet sent

@@ -49,14 +49,48 @@ func (s *Session) findSubscription(filter []byte) *Subscription {
 	if s.sub0.Filter == string(filter) && len(filter) > 0 {
 		return &s.sub0
 	}
-	if s.more != nil {
-		for i := range s.more.subs {
-			if s.more.subs[i].Filter == string(filter) {
-				return &s.more.subs[i]
-			}
+	m := s.more
+	if m == nil {
+		return nil
+	}
+	if m.subAt != nil {
+		if i, ok := m.subAt[string(filter)]; ok {
+			return &m.subs[i]
+		}
+		return nil
+	}
+	for i := range m.subs {
+		if m.subs[i].Filter == string(filter) {
+			return &m.subs[i]
 		}
 	}
 	return nil
+}
+
+// fewSubscriptions is how many are looked through one by one. One packet may name millions of filters, each of which has to be
+// looked for.
+const fewSubscriptions = 16
+
+// manyFilters is how many filters of one packet are judged in any case; beyond it, no more than a session may have.
+const manyFilters = 1 << 10
+
+// Refresh holds a Change that has been carried out against the session as it is now. False: something else was decided
+// meanwhile, and ch says now what the router has to hear.
+func (s *Session) Refresh(ch *Change) (current bool) {
+	filter := ch.Filter
+	if ch.Group != "" {
+		filter = "$share/" + ch.Group + "/" + ch.Filter
+	}
+	sub := s.findSubscription([]byte(filter))
+	switch {
+	case sub == nil && ch.Remove, sub != nil && !ch.Remove && sub.Options == ch.Options:
+		return true
+	case sub == nil:
+		ch.Remove = true
+	default:
+		ch.Remove, ch.Replay, ch.Options = false, false, sub.Options
+	}
+	return false
 }
 
 // subscribe takes a SUBSCRIBE: one code per filter, in order [MQTT-3.8.4-5, -6, MQTT-3.9.3-1].
@@ -71,10 +105,15 @@ func (s *Session) subscribe(f codec.Frame, out *Output) {
 		identifier = ids[0]
 	}
 	ack := &out.parsed.suback
-	ack.PacketID, ack.Reasons = p.PacketID, ack.Reasons[:0]
+	ack.PacketID, ack.Reasons = p.PacketID, reuse(ack.Reasons)
 	for i := range p.Filters {
-		ack.Reasons = append(ack.Reasons, s.subscribeOne(&p.Filters[i], identifier, out))
+		code := codec.QuotaExceeded
+		if i < max(s.cfg.MaxSubscriptions, manyFilters) {
+			code = s.subscribeOne(&p.Filters[i], identifier, out)
+		}
+		ack.Reasons = append(ack.Reasons, code)
 	}
+	p.Filters = reuse(p.Filters)
 	ack.Properties.Reset()
 	if s.version == codec.V5 && !s.noProblemInfo {
 		if why := firstRefusal(ack.Reasons); why != "" {
@@ -162,6 +201,15 @@ func (s *Session) addSubscription(filter string) *Subscription {
 	}
 	m := s.extra()
 	m.subs = append(m.subs, Subscription{Filter: filter})
+	switch n := len(m.subs); {
+	case m.subAt != nil:
+		m.subAt[filter] = n - 1
+	case n > fewSubscriptions:
+		m.subAt = make(map[string]int, 2*n)
+		for i := range m.subs {
+			m.subAt[m.subs[i].Filter] = i
+		}
+	}
 	return &m.subs[len(m.subs)-1]
 }
 
@@ -173,7 +221,7 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 		return
 	}
 	ack := &out.parsed.unsuback
-	ack.PacketID, ack.Reasons = p.PacketID, ack.Reasons[:0]
+	ack.PacketID, ack.Reasons = p.PacketID, reuse(ack.Reasons)
 	ack.Properties.Reset()
 	for _, filter := range p.Filters {
 		code := codec.NoSubscriptionExisted
@@ -187,6 +235,7 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 		}
 		ack.Reasons = append(ack.Reasons, code)
 	}
+	p.Filters = reuse(p.Filters)
 	start := len(out.Frames)
 	out.Frames = ack.Append(out.Frames, s.version)
 	s.checkFits(start, "UNSUBACK", out)
@@ -198,8 +247,15 @@ func (s *Session) removeSubscription(sub *Subscription) {
 		s.sub0 = Subscription{}
 		return
 	}
-	subs := s.more.subs
-	*sub = subs[len(subs)-1]
-	subs[len(subs)-1] = Subscription{}
-	s.more.subs = subs[:len(subs)-1]
+	m := s.more
+	last := len(m.subs) - 1
+	if m.subAt != nil {
+		m.subAt[m.subs[last].Filter] = m.subAt[sub.Filter]
+		delete(m.subAt, sub.Filter)
+	}
+	*sub = m.subs[last]
+	m.subs[last] = Subscription{}
+	if m.subs = m.subs[:last]; last == 0 {
+		m.subs, m.subAt = nil, nil
+	}
 }
