@@ -55,7 +55,7 @@ func catalog() []entry {
 		messages("single-qos1", "50 pairs, QoS 1, one message at a time for each", pairs(codec.QoS1, 1)),
 		messages("single-qos2", "50 pairs, QoS 2, one message at a time for each", pairs(codec.QoS2, 1)),
 		messages("fanout-100", "1 publisher, 100 receivers, QoS 0, 128 under way", fanOut(100, 128)),
-		messages("fanout-1000", "1 publisher, 1000 receivers, QoS 0, 16 under way", fanOut(1000, 16)),
+		messages("fanout-1000", "1 publisher, 1000 receivers, QoS 0, 128 under way", fanOut(1000, 128)),
 		messages("fanin-100", "100 publishers, 1 receiver, QoS 1, 20 in flight for each publisher",
 			exchangeSpec{layout: layoutAll, publishers: 100, receivers: 1, qos: codec.QoS1, window: 20}),
 		messages("shared-20x4", "20 publishers, a shared group of 4, QoS 1, 20 in flight for each publisher",

@@ -66,7 +66,7 @@ func idleOptions(args []string, output io.Writer) (*options, error) {
 	o := &options{}
 	f := newFlags("idle", "opens connections that stay silent and prints what one adds to a broker's memory", output)
 	steps := f.String("connections", "5000,19000", "`FEW,MANY` clients, one subscription each; the slope is between the two")
-	f.DurationVar(&o.settle, "settle", 3*time.Second, "`TIME` of silence before each look at the memory")
+	f.DurationVar(&o.settle, "settle", 6*time.Second, "`TIME` of silence before each look at the memory")
 	common := addCommon(f.FlagSet, "gannet")
 	if err := f.parse(args); err != nil {
 		return nil, err

@@ -36,7 +36,9 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		fmt.Fprintln(p.stdout, "gannet: the configuration is sound")
 		return statusSuccess
 	}
-	log := newLogger(p.stderr, &c)
+	lines := newLogWriter(p.stderr)
+	defer lines.Close()
+	log := newLogger(lines, &c)
 	if err := runServer(ctx, &c, users, log); err != nil {
 		log.Error("broker ended", "reason", err)
 		return statusFailure
