@@ -172,11 +172,20 @@ type retainedStore struct {
 	max      int
 	maxBytes int64
 	bytes    atomic.Int64
+
+	order [64]sync.Mutex // one for some topics: held while a change goes to the index and on to the store
 }
 
 func (r *retainedStore) init(max int, maxBytes int64) {
 	r.index = router.NewRetained[*session.Message](32)
 	r.max, r.maxBytes = max, maxBytes
+}
+
+// lock keeps the changes of a topic in the same order in the index and in the store. The caller unlocks what it returns.
+func (r *retainedStore) lock(topic []byte) *sync.Mutex {
+	mu := &r.order[hashBytes(topic)%uint32(len(r.order))]
+	mu.Lock()
+	return mu
 }
 
 // set stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5, -6, -7]. False: the store is full.
@@ -204,11 +213,13 @@ func (r *retainedStore) set(m *session.Message) bool {
 	return true
 }
 
-// expire removes m if it is still what is retained for its topic.
-func (r *retainedStore) expire(m *session.Message) {
-	if r.index.DeleteIf(m.Topic, func(x *session.Message) bool { return x == m }) {
-		r.bytes.Add(-int64(m.Size()))
+// expire removes m if it is still what is retained for its topic, and tells whether it was.
+func (r *retainedStore) expire(m *session.Message) bool {
+	if !r.index.DeleteIf(m.Topic, func(x *session.Message) bool { return x == m }) {
+		return false
 	}
+	r.bytes.Add(-int64(m.Size()))
+	return true
 }
 
 // Publish brings in a message from inside the broker, below any session. Safe on any goroutine; m must be kept

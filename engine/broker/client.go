@@ -23,7 +23,6 @@ type client struct {
 
 	owner     atomic.Int32 // index of the loop that owns conn, or that parked it
 	buffered  atomic.Int32 // bytes inside the transport when the owner last looked
-	writing   atomic.Bool  // the owner is in Transport.Write with bytes of c
 	resumable atomic.Bool  // the session outlives this connection
 	dirty     bool         // in a dirty list or on its way into one
 	starved   bool         // something waits only for room in the connection: Drain after the next write
@@ -48,6 +47,18 @@ func (c *client) setBuffered(cn *Conn, n int) {
 		c.buffered.Store(int32(n))
 	}
 	c.mu.Unlock()
+}
+
+// takeOut takes the outbound buffer of a connection that ends, nil if nothing in it may be written: before the store has
+// the session, the client must not hear of it. Caller holds c.mu.
+func (c *client) takeOut(durableUpTo uint64) *bytebufferpool.ByteBuffer {
+	buf := c.out
+	c.out = nil
+	if x := c.extra; buf != nil && x != nil && x.gate > durableUpTo {
+		bytebufferpool.Put(buf)
+		return nil
+	}
+	return buf
 }
 
 //lint:ignore U1000 the wheel calls it through its type parameter
@@ -90,7 +101,7 @@ const directWrites = 2
 func (l *Loop) writeDirect(c *client) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn == nil || c.out == nil || c.writing.Load() || c.buffered.Load() > 0 || c.starved || c.extra != nil && c.extra.gate > 0 {
+	if c.conn == nil || c.out == nil || c.conn.writing.Load() || c.buffered.Load() > 0 || c.starved || c.extra != nil && c.extra.gate > 0 {
 		return false
 	}
 	t, ok := c.conn.t.(DirectWriter)
@@ -121,9 +132,10 @@ type Conn struct {
 	next    *Conn
 	owner   int16 // index of the loop
 	version codec.Version
-	closing bool // Close was called, or the transport is gone; input is ignored
-	gone    bool // Closed came
-	blocked bool // in Loop.blocked
+	closing bool        // Close was called, or the transport is gone; input is ignored
+	gone    bool        // Closed came
+	blocked bool        // in Loop.blocked
+	writing atomic.Bool // the owner is in Transport.Write with bytes of client; set under its lock, and read there by other loops
 }
 
 // greeting is the part of a connection that ends with its CONNACK.

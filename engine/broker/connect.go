@@ -95,8 +95,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		l.begin(c, out)
 		c.s.Disconnect(codec.SessionTakenOver, "session taken over", out)
 		l.end(c, out)
-		cn.final, c.out = c.out, nil
-		c.conn = nil
+		cn.final, c.conn = c.takeOut(l.b.durableUpTo.Load()), nil
 		l.b.loops[cn.owner].box.post(item{kind: itemClose, conn: cn})
 		out.Close, out.Why = false, ""
 		l.begin(c, out)
@@ -124,6 +123,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 func (l *Loop) closeDisplaced(cn *Conn) {
 	if !cn.closing {
 		cn.closing = true
+		l.stats.closed[codec.SessionTakenOver]++
 		if cn.final != nil {
 			l.write(cn, cn.final.B)
 		}
@@ -157,7 +157,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	if ticket := l.appendRecords(out); ticket > 0 {
 		// CONNACK leaves once the session is durable, and nothing may go before it [MQTT-3.2.0-1].
 		c.more().gate = ticket
-		l.hold(c)
+		l.hold(c, ticket)
 	}
 	l.end(c, out)
 	c.mu.Unlock()
@@ -208,8 +208,8 @@ func (l *Loop) detach(cn *Conn, c *client, now Time) *bytebufferpool.ByteBuffer 
 		c.mu.Unlock()
 		return nil
 	}
-	buf := c.out
-	c.out, c.conn = nil, nil
+	buf := c.takeOut(l.b.durableUpTo.Load())
+	c.conn = nil
 	c.buffered.Store(0)
 	c.starved = false
 	l.begin(c, out)

@@ -28,6 +28,7 @@ type Loop struct {
 	blocked []*Conn     // sockets that did not take everything
 	replays []*client   // retained messages to send, a slice each turn
 	holding []*client   // acknowledgements that wait for the store
+	reached bool        // some of them no longer do
 	fanout  [][]router.Match[*client]
 
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
@@ -224,7 +225,7 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 		// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
 		if ticket := l.appendRecords(out); ticket > 0 && !out.Close && answers(f.Type) {
 			c.s.Hold(ticket, start, out)
-			l.hold(c)
+			l.hold(c, ticket)
 		}
 		if out.HasPublish || len(out.Changes) > 0 || out.Why != "" {
 			break
@@ -249,7 +250,7 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 		l.countDrops(&out.Drops, &c.s)
 	}
 	if len(out.Changes) > 0 {
-		l.applyChanges(c, out.Changes, now)
+		l.applyChanges(cn, c, out.Changes, now)
 	}
 	if out.Why != "" && !out.Close {
 		l.stats.refusedPublish++
@@ -295,7 +296,7 @@ func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
 	c.s.Acknowledge(u.id, u.qos, u.code, out)
 	if ticket := max(u.ticket, l.appendRecords(out)); ticket > 0 {
 		c.s.Hold(ticket, start, out)
-		l.hold(c)
+		l.hold(c, ticket)
 	}
 }
 
@@ -322,18 +323,21 @@ func (l *Loop) acknowledge(now Time) {
 	}
 }
 
-// hold remembers that c waits for the store. Caller holds c.mu; c.conn is on this loop.
-func (l *Loop) hold(c *client) {
+// hold remembers that c waits for the store to reach ticket. Caller holds c.mu; c.conn is on this loop.
+func (l *Loop) hold(c *client, ticket uint64) {
 	if x := c.more(); !x.holding {
 		x.holding = true
 		l.holding = append(l.holding, c)
 		l.box.waiting.Store(true)
 	}
+	if l.b.durableUpTo.Load() >= ticket {
+		l.reached = true // before waiting was set, perhaps: then nobody wakes this loop
+	}
 }
 
 // NeedsTurn tells whether Turn has something to do: the reactor sees that it runs at the end of this iteration.
 func (l *Loop) NeedsTurn() bool {
-	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0
+	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0 || l.reached
 }
 
 // Begin says that the owner is awake and will not wait before Rest. A reactor that never calls it is woken for every post.
@@ -366,6 +370,7 @@ func (l *Loop) Blocked() bool { return len(l.blocked) > 0 }
 // each dirty connection once.
 func (l *Loop) Turn(now Time) {
 	l.drainMailbox(now)
+	l.reached = false
 	if len(l.holding) > 0 {
 		l.releaseDurable(now)
 	}
@@ -426,7 +431,7 @@ func (l *Loop) drainMailbox(now Time) {
 		case itemFanout:
 			l.og.Reset(it.msg, now, len(it.subs) > 1)
 			for j := range it.subs {
-				l.deliver(&it.subs[j], nil, session.DropOldest, nil)
+				l.deliver(&it.subs[j], it.ids, session.DropOldest, nil)
 			}
 			l.box.fanouts.Add(-1)
 		case itemPublish:
@@ -434,6 +439,8 @@ func (l *Loop) drainMailbox(now Time) {
 		case itemHold:
 			l.holding = append(l.holding, it.client)
 			l.box.waiting.Store(true)
+		case itemReplay:
+			l.replays = append(l.replays, it.client)
 		case itemCall:
 			it.call()
 		}
@@ -463,7 +470,9 @@ func (l *Loop) flush(c *client, now Time) {
 	}
 	buf, cn := c.out, c.conn
 	c.out = nil
-	c.writing.Store(buf != nil)
+	if cn != nil {
+		cn.writing.Store(buf != nil)
+	}
 	starved := c.starved
 	c.starved = false
 	c.mu.Unlock()
@@ -481,7 +490,9 @@ func (l *Loop) flush(c *client, now Time) {
 		}
 	}
 	bytebufferpool.Put(buf)
-	c.writing.Store(false)
+	if cn != nil {
+		cn.writing.Store(false)
+	}
 	if !open {
 		return
 	}

@@ -17,6 +17,7 @@ const (
 	itemFanout                  // deliver msg to subs
 	itemPublish                 // route msg
 	itemHold                    // client waits for the store and belongs to this loop now
+	itemReplay                  // client has retained messages to be sent and belongs to this loop now
 	itemCall                    // call
 )
 
@@ -26,6 +27,7 @@ type item struct {
 	conn   *Conn
 	msg    *session.Message
 	subs   []router.Match[*client]
+	ids    []uint32 // Subscription Identifiers for the only one in subs, where several subscriptions were joined
 	call   func()
 }
 

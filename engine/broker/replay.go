@@ -26,7 +26,7 @@ func (l *Loop) startReplay(c *client, ch *session.Change, now Time) {
 	c.mu.Lock()
 	x := c.more()
 	x.replays = append(x.replays, replay{cursor: router.NewCursor(ch.Filter), filter: ch.Filter, options: ch.Options})
-	start := !x.replaying && c.conn != nil && int(c.conn.owner) == l.index
+	start := !x.replaying && c.conn != nil
 	if start {
 		x.replaying = true
 	}
@@ -71,8 +71,13 @@ func (l *Loop) continueReplays(now Time) {
 func (l *Loop) replayTo(c *client, now Time) bool {
 	c.mu.Lock()
 	x := c.extra
-	if c.conn == nil || int(c.conn.owner) != l.index || len(x.replays) == 0 {
+	if c.conn == nil || len(x.replays) == 0 {
 		x.replaying = false
+		c.mu.Unlock()
+		return true
+	}
+	if o := c.conn.owner; int(o) != l.index {
+		l.b.loops[o].box.post(item{kind: itemReplay, client: c}) // it moved, and its replays with it
 		c.mu.Unlock()
 		return true
 	}
@@ -119,7 +124,7 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 	}
 	c.mu.Unlock()
 	for _, m := range expired {
-		l.b.retained.expire(m)
+		l.expireRetained(m)
 	}
 	if out.Drops.Any {
 		l.countDrops(&out.Drops, &c.s)

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/valyala/bytebufferpool"
 
 	"github.com/gannetmq/gannet/codec"
@@ -52,8 +54,8 @@ func (l *Loop) deliverAll(m *session.Message, subs []router.Match[*client], ids 
 		if s.Options.NoLocal && m.From == s.Subscriber.s.ID { // [MQTT-3.8.3-3]
 			continue
 		}
-		if ids == nil && l.mustQueueBehindFanout(s.Subscriber) {
-			l.handOverOne(m, s)
+		if l.mustQueueBehindFanout(s.Subscriber) {
+			l.handOverOne(m, s, idsAt(ids, i))
 			taken = true
 			continue
 		}
@@ -170,10 +172,10 @@ func (l *Loop) mustQueueBehindFanout(c *client) bool {
 	return int(o) != l.index && l.b.loops[o].box.fanouts.Load() > 0 && !c.resumable.Load()
 }
 
-func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client]) {
+func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client], ids []uint32) {
 	box := &l.b.loops[s.Subscriber.owner.Load()].box
 	box.fanouts.Add(1)
-	box.post(item{kind: itemFanout, msg: m.Keep(), subs: []router.Match[*client]{*s}})
+	box.post(item{kind: itemFanout, msg: m.Keep(), subs: []router.Match[*client]{*s}, ids: slices.Clone(ids)})
 }
 
 // handOver cuts a wide fan-out by owner loop: one item for each other loop, its own share at once. Sessions that outlive
@@ -250,6 +252,9 @@ func (g *merger) join(in []router.Match[*client], from uint64) {
 
 // retain stores or clears the retained message of m's topic.
 func (l *Loop) retain(m *session.Message) {
+	if l.b.store != nil {
+		defer l.b.retained.lock(m.Topic).Unlock()
+	}
 	if !l.b.retained.set(m) {
 		l.stats.drops[session.DropRetainedFull]++
 		l.stats.dropClient[session.DropRetainedFull] = ""
@@ -262,32 +267,74 @@ func (l *Loop) retain(m *session.Message) {
 	if len(m.Payload) == 0 {
 		r = session.Record{Kind: session.RetainedDelete, Filter: string(m.Topic)}
 	}
-	l.oneRecord[0] = r
-	l.ticket = max(l.ticket, l.b.store.Append(l.oneRecord[:]))
-	l.oneRecord[0] = session.Record{}
+	l.ticket = max(l.ticket, l.appendOne(r))
 }
 
-// applyChanges brings the router up to date with a session's subscriptions.
-func (l *Loop) applyChanges(c *client, changes []session.Change, now Time) {
+// expireRetained removes a retained message whose time is over, unless another one took its place.
+func (l *Loop) expireRetained(m *session.Message) {
+	if l.b.store != nil {
+		defer l.b.retained.lock(m.Topic).Unlock()
+	}
+	if l.b.retained.expire(m) && l.b.store != nil {
+		l.appendOne(session.Record{Kind: session.RetainedDelete, Filter: string(m.Topic)})
+	}
+}
+
+func (l *Loop) appendOne(r session.Record) (ticket uint64) {
+	l.oneRecord[0] = r
+	ticket = l.b.store.Append(l.oneRecord[:])
+	l.oneRecord[0] = session.Record{}
+	return ticket
+}
+
+// applyChanges brings the router up to date with a session's subscriptions. cn is the connection that asked for them, nil for
+// a session that ended.
+//
+// That happens without the session's lock, so that another loop may have taken the session over, ended it or changed the same
+// subscriptions before the router hears of these. Whoever finds that the connection has lost its session therefore asks the
+// session again after each change, until router and session agree; nobody else undoes what came too late.
+func (l *Loop) applyChanges(cn *Conn, c *client, changes []session.Change, now Time) {
 	for i := range changes {
-		ch := &changes[i]
-		if ch.Remove {
-			g := l.b.groupOf(ch)
-			l.b.router.Unsubscribe(ch.Group, ch.Filter, c)
+		l.applyChange(c, &changes[i], now)
+	}
+	if cn == nil {
+		return
+	}
+	c.mu.Lock()
+	ours := c.conn == cn
+	c.mu.Unlock()
+	for i := 0; i < len(changes) && !ours; i++ {
+		for l.overtaken(c, &changes[i]) {
+			l.applyChange(c, &changes[i], now)
+		}
+	}
+}
+
+func (l *Loop) overtaken(c *client, ch *session.Change) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.s.Refresh(ch)
+}
+
+func (l *Loop) applyChange(c *client, ch *session.Change, now Time) {
+	if ch.Remove {
+		g := l.b.groupOf(ch)
+		l.b.router.Unsubscribe(ch.Group, ch.Filter, c)
+		if ch.Group == "" {
 			l.dropReplay(c, ch.Filter)
-			if g != nil {
-				l.leaveGroup(c, g)
-			}
-			continue
 		}
-		if _, err := l.b.router.Subscribe(ch.Group, ch.Filter, c, routerOptions(ch.Options)); err != nil {
-			panic("broker: the session accepted a filter that the router refuses: " + err.Error())
+		if g != nil {
+			l.leaveGroup(c, g)
 		}
-		if ch.Group != "" {
-			l.joinGroup(c, l.b.groupOf(ch), now)
-		}
-		if ch.Replay {
-			l.startReplay(c, ch, now)
-		}
+		return
+	}
+	if _, err := l.b.router.Subscribe(ch.Group, ch.Filter, c, routerOptions(ch.Options)); err != nil {
+		panic("broker: the session accepted a filter that the router refuses: " + err.Error())
+	}
+	if ch.Group != "" {
+		l.joinGroup(c, l.b.groupOf(ch), now)
+	}
+	if ch.Replay {
+		l.startReplay(c, ch, now)
 	}
 }
