@@ -25,7 +25,7 @@ type Options struct {
 	MaxSessions      int           // connected and parked; 0 = no limit; a new one is refused with 0x97
 	MaxOutboundBytes int           // per connection, written by nobody yet: then QoS 0 is dropped, QoS 1/2 wait in the session
 	MaxRetained      int           // retained messages; 0 = no limit; one more is delivered but not retained
-	MaxRetainedBytes int64         // their topics, properties and payloads; same reaction
+	MaxRetainedBytes int64         // their topics, properties and payloads, and 200 bytes each; same reaction
 	MaxGroupMessages int           // queue of one shared subscription group; then 0x97 or the oldest is dropped
 	MaxGroupBytes    int           // same
 	SharedStrategy   Strategy
@@ -172,6 +172,7 @@ type retainedStore struct {
 	max      int
 	maxBytes int64
 	bytes    atomic.Int64
+	expiring atomic.Int64 // messages with a Message Expiry Interval
 
 	order [64]sync.Mutex // one for some topics: held while a change goes to the index and on to the store
 }
@@ -188,27 +189,44 @@ func (r *retainedStore) lock(topic []byte) *sync.Mutex {
 	return mu
 }
 
+// retainedOverhead is what a retained message costs beyond its own bytes: the message, its place in the index, its key.
+const retainedOverhead = 200
+
+func retainedSize(m *session.Message) int64 { return int64(m.Size()) + retainedOverhead }
+
+// account adds a message to the totals, or takes it away with sign -1.
+func (r *retainedStore) account(m *session.Message, sign int64) {
+	r.bytes.Add(sign * retainedSize(m))
+	if m.Expires != 0 {
+		r.expiring.Add(sign)
+	}
+}
+
 // set stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5, -6, -7]. False: the store is full.
 func (r *retainedStore) set(m *session.Message) bool {
 	if len(m.Payload) == 0 {
 		if old, existed := r.index.Delete(m.Topic); existed {
-			r.bytes.Add(-int64(old.Size()))
+			r.account(old, -1)
 		}
 		return true
 	}
 	old, existed := r.index.Get(m.Topic)
-	grow := int64(m.Size())
+	grow := retainedSize(m)
 	if existed {
-		grow -= int64(old.Size())
+		grow -= retainedSize(old)
 	}
 	if !existed && r.max > 0 && r.index.Len() >= r.max || r.maxBytes > 0 && grow > 0 && r.bytes.Load()+grow > r.maxBytes {
 		return false
 	}
 	k := m.Keep()
-	old, existed = r.index.Set(bytesAsString(k.Topic), k)
-	r.bytes.Add(int64(k.Size()))
+	key := bytesAsString(k.Topic)
+	if !existed {
+		key = string(k.Topic) // the index keeps it when the message is replaced: it must not hold on to the first payload
+	}
+	old, existed = r.index.Set(key, k)
+	r.account(k, 1)
 	if existed {
-		r.bytes.Add(-int64(old.Size()))
+		r.account(old, -1)
 	}
 	return true
 }
@@ -218,7 +236,7 @@ func (r *retainedStore) expire(m *session.Message) bool {
 	if !r.index.DeleteIf(m.Topic, func(x *session.Message) bool { return x == m }) {
 		return false
 	}
-	r.bytes.Add(-int64(m.Size()))
+	r.account(m, -1)
 	return true
 }
 

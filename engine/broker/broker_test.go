@@ -505,3 +505,62 @@ func TestRestingLoopIsWrittenForAndABusyOneIsNotWoken(t *testing.T) {
 		t.Error("does not rest with an empty box")
 	}
 }
+
+func TestExpiredRetainedMessagesMakeRoom(t *testing.T) {
+	r := newRig(t, 2, func(o *Options) { o.MaxRetained = 10 })
+	pub := r.connect(1, connectAs("pub", codec.V5))
+	retain := func(topic string) {
+		p := codec.Publish{Topic: []byte(topic), Payload: []byte("x"), Retain: true}
+		p.Properties.MessageExpiryInterval = 2
+		p.Properties.Set(codec.PropMessageExpiryInterval)
+		pub.send(p.Append(nil, codec.V5))
+		r.settle()
+	}
+	for i := range 10 {
+		retain(fmt.Sprint("old/", i))
+	}
+	r.pass(1000)
+	retain("new")
+	if n := r.b.Retained(); n != 10 {
+		t.Fatalf("%d retained", n)
+	}
+	r.pass(1500)
+	if n, bytes := r.b.Retained(), r.b.retained.bytes.Load(); n != 0 || bytes != 0 {
+		t.Errorf("%d retained with %d bytes after they expired", n, bytes)
+	}
+	retain("new")
+	if n := r.b.Retained(); n != 1 {
+		t.Errorf("%d retained", n)
+	}
+}
+
+func TestGroupFindsTheOneFreeMemberAmongManyBlocked(t *testing.T) {
+	r := newRig(t, 1, nil)
+	one := func(id string) *wire {
+		c := durable(id, codec.V5)
+		c.Properties.ReceiveMaximum = 1
+		c.Properties.Set(codec.PropReceiveMaximum)
+		return share(r, 0, id, codec.V5, c)
+	}
+	pub := r.connect(0, connectAs("pub", codec.V5))
+	var members []*wire
+	for i := range 4 * groupTries {
+		members = append(members, one(fmt.Sprint("m", i)))
+	}
+	for i := range 4 * groupTries { // every window is full
+		pub.publish("t/x", "fill", codec.QoS1, uint16(i+1))
+	}
+	r.settle()
+	free := members[3*groupTries]
+	free.puback(free.expectPublish("t/x", "fill").PacketID)
+	pub.publish("t/x", "last", codec.QoS1, 60000)
+	r.settle()
+	r.pass(2000)
+	got := 0
+	for _, m := range members {
+		got += strings.Count(string(m.in), "last")
+	}
+	if got != 1 {
+		t.Errorf("the message reached %d members", got)
+	}
+}

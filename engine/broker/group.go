@@ -46,7 +46,9 @@ type groupQueue struct {
 	bytes  int
 	pumped uint64 // how often someone asked for messages
 	sticky uint32
-	gone   bool
+	gone   bool   // the group has no members any more, and never will
+	probe  uint32 // in a group larger than groupTries: how far from the preferred member to look
+	hungry bool   // in some loop's list of groups to be tried again at the next tick
 }
 
 func (q *groupQueue) len() int { return len(q.msgs) - q.head }
@@ -148,8 +150,17 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 	default:
 		start = g.Next()
 	}
+	probe := uint32(0)
+	if n > groupTries {
+		q.mu.Lock()
+		probe = q.probe
+		q.mu.Unlock()
+	}
 	l.og.Reset(m, now, false)
 	for i := range uint32(min(n, groupTries)) {
+		if i == 1 {
+			start += probe // the preferred one first, then where the last search ended
+		}
 		s, ok := g.Member(start + i)
 		if !ok {
 			return false
@@ -164,6 +175,11 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 			q.mu.Unlock()
 		}
 		return true
+	}
+	if n > groupTries {
+		q.mu.Lock()
+		q.probe += groupTries - 2 // a round-robin start moves by one itself
+		q.mu.Unlock()
 	}
 	return false
 }
@@ -186,13 +202,35 @@ func (l *Loop) pump(g *router.Group[*client], q *groupQueue, now Time) {
 		if given {
 			continue
 		}
+		if q.gone {
+			l.countGroupDrop(session.DropGroupGone)
+			break
+		}
 		q.pushFront(m)
+		if !q.hungry && g.Len() > groupTries {
+			// Somebody beyond those that were asked may have room and never ask for himself.
+			q.hungry = true
+			l.hungry = append(l.hungry, g)
+		}
 		if q.pumped == seen {
 			break
 		}
 		// Someone had room while m was in our hands and saw an empty queue: try again.
 	}
 	q.mu.Unlock()
+}
+
+// feedHungry tries again where not every member was asked.
+func (l *Loop) feedHungry(now Time) {
+	list := l.hungry
+	l.hungry = nil
+	for _, g := range list {
+		q := queueOf(g)
+		q.mu.Lock()
+		q.hungry = false
+		q.mu.Unlock()
+		l.pump(g, q, now)
+	}
 }
 
 // redispatch gives a message back to its group because its member will not finish it.

@@ -37,11 +37,15 @@ type Loop struct {
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
+	handed          bool // something was handed over to another loop
 	awake           bool // between Begin and Rest
 	ids             []uint32
 	merge           merger
 	refused         []int32
 	refusedGroups   []*router.Group[*client]
+	hungry          []*router.Group[*client]
+	sweep           router.Cursor // of loop 0, over all retained messages
+	sweeping        bool
 	unacked         unacked
 	ticket          uint64 // the newest ticket of the message being routed
 	oneRecord       [1]session.Record
@@ -233,12 +237,20 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 	}
 	l.end(c, out)
 	out.Acked = out.Acked && c.extra != nil
+	full := c.out != nil && len(c.out.B) > maxTurnBytes
 	c.mu.Unlock()
+	if full {
+		l.flush(c, now)
+	}
 	if out.HasPublish || len(out.Changes) > 0 || out.Close || out.Acked || out.Drops.Any || out.Why != "" {
 		l.act(cn, c, out, now)
 	}
 	return b
 }
+
+// maxTurnBytes is how much a client that asks much may be answered in one turn before its answers are written ahead of time: what it
+// does not read then counts against its bound at once.
+const maxTurnBytes = 256 << 10
 
 func answers(t codec.PacketType) bool {
 	return t == codec.TypeSubscribe || t == codec.TypeUnsubscribe || t == codec.TypePubrel
@@ -259,6 +271,9 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 		l.stats.publishIn++
 		id, qos := out.AckID, out.AckQoS
 		code, ticket := l.route(&out.Publish, cn != nil && cn.version == codec.V5 && qos > 0, now)
+		if l.handed {
+			l.helpOthers(now)
+		}
 		if qos > 0 {
 			l.unacked = unacked{cn, c, id, qos, code, ticket}
 		}
@@ -420,6 +435,9 @@ func (l *Loop) postRemote() {
 }
 
 func (l *Loop) drainMailbox(now Time) {
+	if n := l.box.fanouts.Load(); n > 0 {
+		l.deliverFanouts(&l.box, n, 0, now)
+	}
 	items := l.box.take()
 	for i := range items {
 		it := &items[i]
@@ -428,12 +446,6 @@ func (l *Loop) drainMailbox(now Time) {
 			l.dirty = append(l.dirty, it.client)
 		case itemClose:
 			l.closeDisplaced(it.conn)
-		case itemFanout:
-			l.og.Reset(it.msg, now, len(it.subs) > 1)
-			for j := range it.subs {
-				l.deliver(&it.subs[j], it.ids, session.DropOldest, nil)
-			}
-			l.box.fanouts.Add(-1)
 		case itemPublish:
 			l.route(it.msg, false, now)
 		case itemHold:
@@ -469,6 +481,10 @@ func (l *Loop) flush(c *client, now Time) {
 		return
 	}
 	buf, cn := c.out, c.conn
+	if buf != nil && len(buf.B) < smallWrite && cn != nil && cn.blocked {
+		c.mu.Unlock() // a full transport keeps every write by itself; checkBlocked comes back to it
+		return
+	}
 	c.out = nil
 	if cn != nil {
 		cn.writing.Store(buf != nil)
@@ -514,6 +530,9 @@ func (l *Loop) flush(c *client, now Time) {
 	}
 }
 
+// smallWrite is what waits for company while the socket is full.
+const smallWrite = 4 << 10
+
 func (l *Loop) write(cn *Conn, b []byte) {
 	l.stats.bytesOut += uint64(len(b))
 	l.stats.writes++
@@ -545,6 +564,11 @@ func (l *Loop) checkBlocked(now Time) {
 			keep = append(keep, cn)
 		} else {
 			cn.blocked = false
+			c.mu.Lock()
+			if c.conn == cn && c.out != nil && !c.dirty {
+				l.markDirty(c)
+			}
+			c.mu.Unlock()
 		}
 		if left <= l.b.opts.MaxOutboundBytes/2 {
 			c.mu.Lock()
@@ -627,6 +651,12 @@ func (l *Loop) Tick(now Time) {
 	l.parked.mu.Unlock()
 	for _, c := range due {
 		l.parkTimer(c, now)
+	}
+	if len(l.hungry) > 0 {
+		l.feedHungry(now)
+	}
+	if l.index == 0 && l.b.retained.expiring.Load() > 0 {
+		l.sweepRetained(now)
 	}
 	l.logDrops(now)
 }

@@ -14,7 +14,6 @@ type itemKind uint8
 const (
 	itemDirty   itemKind = iota // write the outbound buffer of client
 	itemClose                   // conn is displaced: write its last bytes and close it
-	itemFanout                  // deliver msg to subs
 	itemPublish                 // route msg
 	itemHold                    // client waits for the store and belongs to this loop now
 	itemReplay                  // client has retained messages to be sent and belongs to this loop now
@@ -26,29 +25,68 @@ type item struct {
 	client *client
 	conn   *Conn
 	msg    *session.Message
-	subs   []router.Match[*client]
-	ids    []uint32 // Subscription Identifiers for the only one in subs, where several subscriptions were joined
 	call   func()
 }
 
+// fanout is one message for some subscribers of the loop in whose mailbox it is.
+type fanout struct {
+	msg  *session.Message
+	subs []router.Match[*client]
+	ids  []uint32 // Subscription Identifiers for the only one in subs, where several subscriptions were joined
+}
+
+// size is what a fan-out keeps alive, about.
+func (f *fanout) size() int64 { return int64(128 + f.msg.Size() + 40*len(f.subs) + 4*len(f.ids)) }
+
+// maxFanoutBytes bounds the fan-outs that wait in one mailbox. A loop that has handed over more delivers the oldest of them
+// itself: who is faster than his neighbour does his neighbour's work.
+const maxFanoutBytes = 4 << 20
+
 // mailbox is how other loops and goroutines reach a loop. The owner takes everything at once. Its length is bounded by
-// what posts: one dirty item per client, one close per connection, and the fan-outs of one turn per loop.
+// what posts: one dirty item per client, one close per connection, and maxFanoutBytes of fan-outs.
 type mailbox struct {
-	mu      sync.Mutex
-	items   []item
-	spare   []item
-	armed   bool        // wake was called and take has not run since
-	busy    atomic.Bool // the owner is in a turn and will look here before it rests: no need to wake it
-	wake    func()
-	fanouts atomic.Int32 // itemFanout posted and not yet delivered
-	nudged  bool         // something to do that is no item: a ticket became durable
-	waiting atomic.Bool  // clients hold acknowledgements until the store is durable
+	mu    sync.Mutex
+	items []item
+	spare []item
+	armed bool        // wake was called and take has not run since
+	busy  atomic.Bool // the owner is in a turn and will look here before it rests: no need to wake it
+	wake  func()
+
+	fanouts   atomic.Int32 // posted and not yet delivered
+	wide      []fanout     // those not yet taken, under mu
+	wideBytes atomic.Int64 // what they keep alive
+	serving   sync.Mutex   // held while one is delivered, so that whoever delivers keeps their order; before a client's lock
+
+	nudged  bool        // something to do that is no item: a ticket became durable
+	waiting atomic.Bool // clients hold acknowledgements until the store is durable
 }
 
 func (m *mailbox) post(it item) {
 	m.mu.Lock()
 	m.items = append(m.items, it)
 	m.wakeLocked()
+}
+
+func (m *mailbox) postFanout(f fanout) {
+	m.fanouts.Add(1)
+	m.wideBytes.Add(f.size())
+	m.mu.Lock()
+	m.wide = append(m.wide, f)
+	m.wakeLocked()
+}
+
+// takeFanout takes the oldest fan-out. Caller holds serving until it is delivered.
+func (m *mailbox) takeFanout() (f fanout, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ok = len(m.wide) > 0; ok {
+		f, m.wide[0] = m.wide[0], fanout{}
+		if m.wide = m.wide[1:]; len(m.wide) == 0 {
+			m.wide = nil
+		}
+		m.wideBytes.Add(-f.size())
+	}
+	return f, ok
 }
 
 // wakeLocked ends a post: it unlocks, and wakes the owner if it rests and nobody did so yet.
@@ -74,7 +112,7 @@ func (m *mailbox) postDirty(cs []*client) {
 func (m *mailbox) empty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.items) == 0 && !m.nudged
+	return len(m.items) == 0 && len(m.wide) == 0 && !m.nudged
 }
 
 // take returns what was posted; the caller hands the slice back with done.

@@ -453,7 +453,7 @@ func (r *race) checkRetained() {
 	bytes := int64(0)
 	c := router.NewCursor("#")
 	for r.b.retained.index.Next(&c, 100, func(topic string, m *session.Message) bool {
-		held[topic], bytes = m, bytes+int64(m.Size())
+		held[topic], bytes = m, bytes+retainedSize(m)
 		return true
 	}) {
 	}

@@ -112,8 +112,10 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 	})
 	finished := false
 	if !more && !blocked {
-		x.replays = append(x.replays[:0], x.replays[1:]...)
-		finished = len(x.replays) == 0
+		x.replays[0] = replay{}
+		if x.replays = x.replays[1:]; len(x.replays) == 0 {
+			x.replays, finished = nil, true
+		}
 	}
 	if blocked && !out.Full && min(route.QoS, codec.QoS2) == codec.QoS0 {
 		out.Full = true
@@ -130,4 +132,24 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 		l.countDrops(&out.Drops, &c.s)
 	}
 	return finished || blocked
+}
+
+// sweepBatch is how many retained messages one tick looks at for expiry.
+const sweepBatch = 512
+
+// sweepRetained removes expired retained messages that nobody asks for, a few each tick: they would count against the bounds.
+func (l *Loop) sweepRetained(now Time) {
+	if !l.sweeping {
+		l.sweep, l.sweeping = router.NewCursorAll(), true
+	}
+	var expired []*session.Message
+	l.sweeping = l.b.retained.index.Next(&l.sweep, sweepBatch, func(_ string, m *session.Message) bool {
+		if m.Expired(now) {
+			expired = append(expired, m)
+		}
+		return true
+	})
+	for _, m := range expired {
+		l.expireRetained(m)
+	}
 }

@@ -174,8 +174,8 @@ func (l *Loop) mustQueueBehindFanout(c *client) bool {
 
 func (l *Loop) handOverOne(m *session.Message, s *router.Match[*client], ids []uint32) {
 	box := &l.b.loops[s.Subscriber.owner.Load()].box
-	box.fanouts.Add(1)
-	box.post(item{kind: itemFanout, msg: m.Keep(), subs: []router.Match[*client]{*s}, ids: slices.Clone(ids)})
+	box.postFanout(fanout{m.Keep(), []router.Match[*client]{*s}, slices.Clone(ids)})
+	l.handed = true
 }
 
 // handOver cuts a wide fan-out by owner loop: one item for each other loop, its own share at once. Sessions that outlive
@@ -202,10 +202,41 @@ func (l *Loop) handOver(m *session.Message, subs []router.Match[*client], now Ti
 			continue
 		}
 		box := &l.b.loops[o].box
-		box.fanouts.Add(1)
-		box.post(item{kind: itemFanout, msg: k, subs: append([]router.Match[*client](nil), share...)})
+		box.postFanout(fanout{msg: k, subs: append([]router.Match[*client](nil), share...)})
+		l.handed = true
 		clear(share)
 		l.fanout[o] = share[:0]
+	}
+}
+
+// deliverFanouts delivers up to n of the fan-outs in a mailbox, the oldest first, until they keep no more than this many bytes.
+func (l *Loop) deliverFanouts(box *mailbox, n int32, bytes int64, now Time) {
+	ticket := l.ticket
+	for ; n > 0 && (bytes == 0 || box.wideBytes.Load() > bytes); n-- {
+		box.serving.Lock()
+		f, ok := box.takeFanout()
+		if ok {
+			l.og.Reset(f.msg, now, len(f.subs) > 1)
+			for i := range f.subs {
+				l.deliver(&f.subs[i], f.ids, session.DropOldest, nil)
+			}
+			box.fanouts.Add(-1)
+		}
+		box.serving.Unlock()
+		if !ok {
+			break
+		}
+	}
+	l.ticket = ticket
+}
+
+// helpOthers does the work of loops that have too much of it waiting.
+func (l *Loop) helpOthers(now Time) {
+	l.handed = false
+	for _, x := range l.b.loops {
+		if x != l && x.box.wideBytes.Load() > maxFanoutBytes {
+			l.deliverFanouts(&x.box, x.box.fanouts.Load(), maxFanoutBytes/2, now)
+		}
 	}
 }
 

@@ -16,6 +16,10 @@ type Message struct {
 	QoS        codec.QoS
 	Retain     bool
 
+	// StoreID is where a Store keeps a message that several sessions are owed. Only the Store reads and writes it, from one
+	// goroutine, and only of kept messages that came in a QueuePut. A copy that Keep makes starts without.
+	StoreID uint64
+
 	kept bool
 	copy *Message // what Keep made
 }
@@ -34,7 +38,7 @@ func (m *Message) Keep() *Message {
 		p := len(b)
 		b = append(b, m.Payload...)
 		c := *m
-		c.kept = true
+		c.kept, c.StoreID = true, 0
 		c.Topic, c.Properties, c.Payload = b[:t:t], b[t:p:p], b[p:]
 		m.copy = &c
 	}
