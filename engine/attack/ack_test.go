@@ -164,7 +164,7 @@ func TestGroupMembersThatDie(t *testing.T) {
 	const rounds, messages, stuck = 100, 500, 10
 	s := serve(t, tight)
 	s.under(func() {
-		share := filter("$share/g/work/#", 1)
+		share := filter("$share/g/job/#", 1)
 		var open []*client
 		for i := range stuck {
 			c := s.connect(t, fmt.Sprint("stuck", i), codec.V5)
@@ -173,7 +173,7 @@ func TestGroupMembersThatDie(t *testing.T) {
 		}
 		pub := s.connect(t, "boss", codec.V5)
 		for id := 1; id <= messages; id++ {
-			pub.publish("work/x", fmt.Append(nil, id), 1, uint16(id))
+			pub.publish("job/x", fmt.Append(nil, id), 1, uint16(id))
 			pub.expect(codec.TypePuback)
 		}
 		for range rounds {
