@@ -265,14 +265,9 @@ func (c *client) expect(want codec.PacketType) codec.Frame {
 
 // ended reads on until the broker has closed, and tells whether it did.
 func (c *client) ended() bool {
-	for {
-		if _, err := io.Copy(io.Discard, c.nc); err == nil {
-			return true
-		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			return false
-		}
-		return true
-	}
+	_, err := io.Copy(io.Discard, c.nc)
+	ne, ok := err.(net.Error)
+	return !ok || !ne.Timeout()
 }
 
 func (c *client) ping() {
