@@ -65,7 +65,7 @@ func (p *process) start(r recipe) error {
 	}
 	p.pid = p.cmd.Process.Pid
 	go func() {
-		p.cmd.Wait()
+		_ = p.cmd.Wait() // the status of a broker that was told to end says nothing
 		close(p.exited)
 	}()
 	return nil

@@ -38,7 +38,7 @@ func writeClientHelp(w io.Writer, which command) {
 Exit status: 0 on success; the server's code when it refuses the connection; 7 when the
 connection is lost; 27 when the time of -W is over; 1 for other failures.
 `)
-	io.WriteString(w, b.String())
+	_, _ = io.WriteString(w, b.String())
 }
 
 // writeParagraph writes text in indented lines of at most 92 bytes.

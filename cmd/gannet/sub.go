@@ -115,7 +115,7 @@ func (s *subscriber) serve(ctx context.Context, c *client.Client) (status int, s
 	}
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	c.DisconnectWith(farewell, codec.Disconnect{Properties: s.flags.properties.disconnect})
+	_ = c.DisconnectWith(farewell, codec.Disconnect{Properties: s.flags.properties.disconnect})
 	if ctx.Err() != nil {
 		status = s.interrupted(ctx)
 	}
@@ -252,5 +252,5 @@ func (s *subscriber) print(m *client.Message) {
 	if !f.noNewline {
 		b = append(b, '\n')
 	}
-	s.out.Write(b)
+	_, _ = s.out.Write(b)
 }

@@ -61,7 +61,7 @@ func (t *tracer) line(format string, args ...any) {
 	fmt.Fprintf(&b, "Client %s ", t.id)
 	fmt.Fprintf(&b, format, args...)
 	b.WriteByte('\n')
-	t.out.Write(b.Bytes())
+	_, _ = t.out.Write(b.Bytes())
 }
 
 func (t *tracer) sent(kind codec.PacketType, packet any) {
@@ -115,7 +115,7 @@ func (t *tracer) received(kind codec.PacketType, packet any) {
 		}
 	case *codec.Suback:
 		t.line("received SUBACK")
-		t.out.Write(describeGranted(p))
+		_, _ = t.out.Write(describeGranted(p))
 	case *codec.Disconnect:
 		t.line("received DISCONNECT (%d)", p.Reason)
 	default:

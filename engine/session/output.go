@@ -49,23 +49,23 @@ type parsed struct {
 }
 
 // Reset empties everything but Frames and Room.
-func (o *Output) Reset() {
-	if o.HasPublish {
-		o.HasPublish = false
-		o.Publish = Message{}
+func (out *Output) Reset() {
+	if out.HasPublish {
+		out.HasPublish = false
+		out.Publish = Message{}
 	}
-	o.AckID, o.AckQoS = 0, 0
-	if len(o.Changes)+len(o.Redispatch)+len(o.Records) > 0 {
-		clear(o.Changes)
-		clear(o.Redispatch)
-		clear(o.Records)
-		o.Changes, o.Redispatch, o.Records = reuse(o.Changes), reuse(o.Redispatch), reuse(o.Records)
+	out.AckID, out.AckQoS = 0, 0
+	if len(out.Changes)+len(out.Redispatch)+len(out.Records) > 0 {
+		clear(out.Changes)
+		clear(out.Redispatch)
+		clear(out.Records)
+		out.Changes, out.Redispatch, out.Records = reuse(out.Changes), reuse(out.Redispatch), reuse(out.Records)
 	}
-	if o.Drops.Any {
-		o.Drops = Drops{}
+	if out.Drops.Any {
+		out.Drops = Drops{}
 	}
-	o.Close, o.Graceful, o.Ended, o.Acked, o.Full = false, false, false, false, false
-	o.Reason, o.Statement, o.Why = 0, "", ""
+	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
+	out.Reason, out.Statement, out.Why = 0, "", ""
 }
 
 // reuse empties a slice for the next call. What one odd packet made large is let go.

@@ -74,7 +74,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 		return nil, dialError(ctx, err)
 	}
 	// An aborted handshake is an expired deadline, which every Read and Write obeys.
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	h := handshake{options: &options, reader: packetReader{conn: conn}}
 	accepted, err := h.run()
 	if !stop() && err == nil {

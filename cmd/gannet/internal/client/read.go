@@ -37,7 +37,7 @@ func (c *Client) complain(err error) bool {
 	if !ok || c.options.Version != codec.V5 {
 		return false
 	}
-	c.conn.SetWriteDeadline(time.Now().Add(lingerMax))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(lingerMax))
 	p := codec.Disconnect{Reason: fault.Code}
 	return c.out.last(err, func(dst []byte) []byte {
 		c.options.Trace.sent(codec.TypeDisconnect, &p)
