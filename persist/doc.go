@@ -1,8 +1,16 @@
 // Package persist keeps what a broker must not forget: sessions, subscriptions, QoS 1 and 2
 // messages owed to them, retained messages and wills, as the records that package session declares.
 //
-// Memory is the store in memory: the model that every other store is tested against, and what the
-// simulation of the whole core crashes and restarts. It forgets everything with its process.
+// Pebble is the store on disk: acknowledged means fsynced, over power failure and process crash. Memory is the store in
+// memory: the model that every other store is tested against, and what the simulation of the whole core crashes and
+// restarts. It forgets everything with its process.
 //
-// It imports session's record types and the standard library.
+// Where to read on: commit.go is the way of a record to the disk and why no loop ever waits for it; plan.go is what
+// need not be written; writer.go and keys.go are what is on the disk, encode.go is its bytes and their version; load.go
+// brings it back; guard.go is what happens when the disk is full or broken.
+//
+// It is no queue to read from while the broker runs, and it decides nothing: what is owed to whom, what expires and what is
+// refused when Overloaded is true are the broker's.
+//
+// It imports session's record types, codec for their fields, Pebble, and the standard library. Nobody else imports Pebble.
 package persist

@@ -1,0 +1,256 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// guard stands between Pebble and the file system, because Pebble cannot live with a write error: a failed write to
+// its log or manifest ends in Fatalf, or in a panic that no recover sees, since a deferred unlock turns it into a
+// runtime throw. A broker that dies because its disk is full drops every connection and all QoS 0 traffic with it.
+// So a write that fails does not return. What happens instead depends on the file and the error:
+//
+//	log, manifest, directory   no space: the write waits and is tried again, for the rest of its bytes, until there
+//	                           is room. Pebble stands still and so do acknowledgements; nothing is lost and nothing
+//	                           has to be reopened.
+//	log, manifest, directory   anything else, and any failed sync (the kernel may have dropped the pages, so a second
+//	                           sync proves nothing): the store fails for good. The goroutine stays in the call for
+//	                           the rest of the process, and so does each that writes after it: the disk is left as
+//	                           a crash at that moment would leave it, and the next Open recovers from it.
+//	table                      the error is passed on after a pause. Pebble drops the unfinished table, which frees
+//	                           its space, reports a background error and tries again; the log still has the records.
+//
+// While the store opens, all errors are passed on: there is a caller who can be told.
+//
+// The guard also is what durability OS means: syncs of log files are left out, all but the one before a log is
+// closed. A sync commit of Pebble then waits for write(2) and not for the disk, which is what a killed process
+// leaves behind (Pebble's own NoSync keeps records in a buffer of the process). Safe for concurrent use.
+type guard struct {
+	vfs.FS
+	lazyLog bool
+	pause   time.Duration   // before a write is tried again
+	failed  func(err error) // the store has to fail for good
+	full    func(err error) // nil: there is space again
+
+	quit chan struct{} // closed: no more waiting for space
+
+	mu    sync.Mutex
+	state guardState
+	stuck int // writes that wait for space
+}
+
+type guardState uint8
+
+const (
+	guardOpening guardState = iota // errors are passed on
+	guardArmed                     // errors are dealt with
+	guardBroken                    // nothing reaches the disk any more
+)
+
+var errGaveUp = errors.New("closed while waiting for disk space")
+
+func (g *guard) setState(s guardState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = s
+}
+
+// admit stops the goroutine for good if the store has failed. It tells whether errors are to be dealt with.
+func (g *guard) admit() (armed bool) {
+	g.mu.Lock()
+	s := g.state
+	g.mu.Unlock()
+	if s == guardBroken {
+		select {}
+	}
+	return s == guardArmed
+}
+
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+func isTable(name string) bool {
+	return path.Ext(name) == ".sst" || path.Ext(name) == ".blob"
+}
+
+// try does op until it succeeds, see guard. It returns an error only while the store opens, for a table, and for a
+// file that is not there.
+func (g *guard) try(what, name string, op func() error) error {
+	armed := g.admit()
+	err := op()
+	if err == nil || errors.Is(err, os.ErrNotExist) || !armed {
+		return err
+	}
+	err = fmt.Errorf("%s %s: %w", what, path.Base(name), err)
+	if isTable(name) {
+		g.wait()
+		return err
+	}
+	if noSpace(err) && what != "sync" {
+		err = g.untilSpace(err, op)
+	}
+	if err != nil {
+		g.setState(guardBroken)
+		g.failed(err)
+		g.admit()
+	}
+	return nil
+}
+
+// untilSpace repeats op until its error is not that the disk is full.
+func (g *guard) untilSpace(err error, op func() error) error {
+	g.mu.Lock()
+	if g.stuck++; g.stuck == 1 {
+		g.full(err)
+	}
+	g.mu.Unlock()
+	for noSpace(err) {
+		quit := !g.wait()
+		if err = op(); quit && noSpace(err) {
+			return fmt.Errorf("%w: %w", errGaveUp, err)
+		}
+	}
+	g.mu.Lock()
+	if g.stuck--; g.stuck == 0 && err == nil {
+		g.full(nil)
+	}
+	g.mu.Unlock()
+	return err
+}
+
+// wait lets a moment pass. False: the store closes.
+func (g *guard) wait() bool {
+	t := time.NewTimer(g.pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-g.quit:
+		return false
+	}
+}
+
+func (g *guard) file(name string, open func() (vfs.File, error)) (f vfs.File, err error) {
+	err = g.try("open", name, func() (err error) {
+		f, err = open()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: f, g: g, name: name, lazy: g.lazyLog && path.Ext(name) == ".log"}, nil
+}
+
+func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.file(name, func() (vfs.File, error) { return g.FS.Create(name, c) })
+}
+
+func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.file(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
+}
+
+func (g *guard) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.file(name, func() (vfs.File, error) { return g.FS.ReuseForWrite(old, name, c) })
+}
+
+func (g *guard) OpenDir(name string) (vfs.File, error) {
+	return g.file(name, func() (vfs.File, error) { return g.FS.OpenDir(name) })
+}
+
+func (g *guard) Link(old, name string) error {
+	return g.try("link", name, func() error { return g.FS.Link(old, name) })
+}
+
+func (g *guard) Rename(old, name string) error {
+	return g.try("rename", name, func() error { return g.FS.Rename(old, name) })
+}
+
+func (g *guard) Remove(name string) error {
+	g.admit()
+	return g.FS.Remove(name)
+}
+
+func (g *guard) RemoveAll(name string) error {
+	g.admit()
+	return g.FS.RemoveAll(name)
+}
+
+// Unwrap lets Pebble find the file system below.
+func (g *guard) Unwrap() vfs.FS { return g.FS }
+
+// guardedFile is a file that is written. Like any vfs.File that Pebble writes, it is used by one goroutine at a time.
+type guardedFile struct {
+	vfs.File
+	g       *guard
+	name    string
+	lazy    bool // syncs are left to Close
+	skipped bool
+}
+
+func (f *guardedFile) Write(p []byte) (n int, err error) {
+	err = f.g.try("write", f.name, func() error {
+		m, err := f.File.Write(p[n:])
+		n += m
+		return err
+	})
+	return n, err
+}
+
+func (f *guardedFile) WriteAt(p []byte, at int64) (n int, err error) {
+	err = f.g.try("write", f.name, func() error {
+		m, err := f.File.WriteAt(p[n:], at+int64(n))
+		n += m
+		return err
+	})
+	return n, err
+}
+
+// Preallocate is a hint: the write that follows tells whether there is space.
+func (f *guardedFile) Preallocate(offset, length int64) error {
+	_ = f.File.Preallocate(offset, length)
+	return nil
+}
+
+func (f *guardedFile) Sync() error {
+	if f.lazy {
+		f.skipped = true
+		return nil
+	}
+	return f.g.try("sync", f.name, f.File.Sync)
+}
+
+func (f *guardedFile) SyncData() error {
+	if f.lazy {
+		f.skipped = true
+		return nil
+	}
+	return f.g.try("sync", f.name, f.File.SyncData)
+}
+
+func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
+	if f.lazy {
+		return false, nil
+	}
+	err = f.g.try("sync", f.name, func() (err error) {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+func (f *guardedFile) Close() error {
+	if f.skipped {
+		if err := f.g.try("sync", f.name, f.File.SyncData); err != nil {
+			return err
+		}
+	}
+	return f.g.try("close", f.name, f.File.Close)
+}

@@ -1,0 +1,318 @@
+package persist
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+// Durability is what has happened to a record when its ticket is durable.
+type Durability uint8
+
+const (
+	// Sync means fsync: the record survives power failure.
+	Sync Durability = iota
+	// OS means write(2): the record survives the end of the process, also by SIGKILL, but not power failure.
+	OS
+)
+
+// Options of a store. The zero value has the defaults.
+type Options struct {
+	Durability Durability
+
+	// MemTableBytes is how much Pebble collects before it writes a table. What is deleted in that time never gets into
+	// one, so this is the lever on write amplification. 0 = 32 MiB; up to four are in memory when the disk is slow.
+	MemTableBytes int
+	// CacheBytes is for blocks of tables. 0 = 32 MiB.
+	CacheBytes int64
+	// MaxOpenFiles bounds the descriptors for tables. 0 = 500.
+	MaxOpenFiles int
+	// MaxPendingBytes bounds the records that wait for the committer, with their messages. 0 = 256 MiB. Append may not block,
+	// and a record of a session cannot be refused once the session has acted on it; so beyond the bound Overloaded
+	// is true, and the caller has to refuse what would make new records. Records in spite of that are taken.
+	MaxPendingBytes int64
+
+	// Notify is called with a ticket when it and all before it are durable, from a goroutine of the store, tickets ascending.
+	// It must not block.
+	Notify func(ticket uint64)
+	// OnError is told once of each fault of the disk, see Err. It must not block and not call Close.
+	OnError func(error)
+	// Log gets an operator's lines. nil = none.
+	Log *slog.Logger
+	// FS is where the store lives. nil = the disk.
+	FS vfs.FS
+}
+
+func (o *Options) setDefaults() {
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 32 << 20
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 32 << 20
+	}
+	if o.MaxOpenFiles == 0 {
+		o.MaxOpenFiles = 500
+	}
+	if o.MaxPendingBytes == 0 {
+		o.MaxPendingBytes = 256 << 20
+	}
+	if o.Notify == nil {
+		o.Notify = func(uint64) {}
+	}
+	if o.OnError == nil {
+		o.OnError = func(error) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+}
+
+// Pebble is the store on disk. Append, Err, Overloaded and Stats are safe for concurrent use; Load comes before the first
+// Append, and Close after the last.
+type Pebble struct {
+	dir   string
+	opts  Options
+	db    *pebble.DB
+	lock  *pebble.Lock
+	guard *guard
+
+	mu      sync.Mutex
+	work    sync.Cond // records wait, or closing
+	pending taken
+	spare   []session.Record // the slice of a batch that is done
+	last    *session.Message // of the newest record: several in a row share a message, which counts once
+	idle    bool             // the committer waits on work
+	stopped bool             // no more records are taken
+
+	w        writer
+	inflight chan inflight
+	done     chan struct{} // committer and syncer have ended
+	failed   chan struct{} // closed when the store has failed for good
+	starting atomic.Bool   // nothing was committed yet
+	waiting  atomic.Int64  // bytes that wait for the committer
+	fault    atomic.Pointer[fault]
+	failOnce sync.Once
+	stats    counters
+	loaded   Loaded
+}
+
+// fault is what is wrong with the disk now.
+type fault struct {
+	err   error
+	final bool
+}
+
+// retryPause is how long a write waits before it is tried again on a full disk.
+const retryPause = 250 * time.Millisecond
+
+// Open opens the store in dir, which is made if it is not there. The error says so if another process has it, or if it
+// was written by a newer version of this program. Close it.
+func Open(dir string, o Options) (*Pebble, error) {
+	return open(dir, o, retryPause)
+}
+
+func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
+	o.setDefaults()
+	p = &Pebble{dir: dir, opts: o, inflight: make(chan inflight, pipelineDepth), done: make(chan struct{}), failed: make(chan struct{})}
+	p.work.L = &p.mu
+	p.pending.ticket = 1
+	p.starting.Store(true)
+	p.guard = &guard{FS: o.FS, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
+		failed: p.fail, full: p.diskFull}
+	if err := p.openPebble(); err != nil {
+		if p.lock != nil {
+			_ = p.lock.Close()
+		}
+		return nil, fmt.Errorf("store %s: %w", dir, err)
+	}
+	p.guard.setState(guardArmed)
+	go p.syncer()
+	go p.committer()
+	return p, nil
+}
+
+func (p *Pebble) openPebble() (err error) {
+	defer recoverFatal(&err)
+	if err := makeDir(p.opts.FS, p.dir); err != nil {
+		return err
+	}
+	p.lock, err = pebble.LockDirectory(p.dir, p.opts.FS)
+	if pathErr := (*fs.PathError)(nil); err != nil && !errors.As(err, &pathErr) {
+		return errors.New("in use by another gannet")
+	} else if err != nil {
+		return err
+	}
+	cache := pebble.NewCache(p.opts.CacheBytes)
+	defer cache.Unref()
+	po := &pebble.Options{
+		FS: p.guard, Lock: p.lock, Cache: cache, Logger: quietLogger{p},
+		// Pinned: a newer Pebble must not make a store unreadable to the program that wrote it without our format version.
+		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		MemTableSize:                uint64(p.opts.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                p.opts.MaxOpenFiles,
+		WALBytesPerSync:             512 << 10,
+		EventListener:               p.events(),
+	}
+	if p.db, err = pebble.Open(p.dir, po); err != nil {
+		return err
+	}
+	if err = p.checkFormat(); err == nil {
+		err = p.w.init(p.db, &p.stats)
+	}
+	if err != nil {
+		_ = p.db.Close()
+	}
+	return err
+}
+
+// makeDir makes the directory and those above it, and their names durable.
+func makeDir(fsys vfs.FS, dir string) error {
+	parent := fsys.PathDir(dir)
+	if _, err := fsys.Stat(dir); err == nil {
+		return nil
+	} else if parent == dir {
+		return err
+	}
+	if err := makeDir(fsys, parent); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	d, err := fsys.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// checkFormat reads the format version, or writes it in a new store.
+func (p *Pebble) checkFormat() error {
+	value, closer, err := p.db.Get(formatKey)
+	switch {
+	case err == nil:
+		defer func() { _ = closer.Close() }()
+		return checkVersion(value)
+	case !errors.Is(err, pebble.ErrNotFound):
+		return fmt.Errorf("format version: %w", err)
+	}
+	it, err := p.db.NewIter(nil)
+	if err != nil {
+		return fmt.Errorf("format version: %w", err)
+	}
+	used := it.First()
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("format version: %w", err)
+	}
+	if used {
+		return errors.New("no format version: not a store of gannet")
+	}
+	return p.db.Set(formatKey, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
+}
+
+func checkVersion(value []byte) error {
+	v, n := binary.Uvarint(value)
+	switch {
+	case n <= 0 || v == 0:
+		return fmt.Errorf("format version: unreadable: %x", value)
+	case v > formatVersion:
+		return fmt.Errorf("format %d is of a newer gannet: this one reads up to %d", v, formatVersion)
+	}
+	return nil
+}
+
+// Close makes durable what was appended and ends the store. After a failure, or when the disk is full and stays so, it returns
+// Err at once: what was not reported durable may be lost, and goroutines that wait inside Pebble stay until the process ends.
+func (p *Pebble) Close() error {
+	p.mu.Lock()
+	p.stopped = true
+	p.work.Signal()
+	p.mu.Unlock()
+	close(p.guard.quit)
+	closed := make(chan error, 1)
+	go func() {
+		<-p.done
+		closed <- p.db.Close()
+	}()
+	var err error
+	select {
+	case err = <-closed:
+	case <-p.failed:
+		_ = p.lock.Close() // for the Pebble that never will
+		err = p.Err()
+	}
+	_ = p.lock.Close()
+	if err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	return nil
+}
+
+// Err is what is wrong with the disk, nil if nothing is. A full disk passes: commits wait for space and go on by themselves. Any
+// other failed write, and any failed sync, is final: nothing is taken or reported durable any more, until the process
+// opens the store anew.
+func (p *Pebble) Err() error {
+	if f := p.fault.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// Overloaded tells that new messages should be refused: more than MaxPendingBytes wait for the disk, or it has failed.
+func (p *Pebble) Overloaded() bool {
+	if f := p.fault.Load(); f != nil && f.final {
+		return true
+	}
+	return p.waiting.Load() > p.opts.MaxPendingBytes
+}
+
+// fail ends the store: no ticket becomes durable from now on.
+func (p *Pebble) fail(err error) {
+	p.failOnce.Do(func() {
+		err = fmt.Errorf("store %s: %w", p.dir, err)
+		p.fault.Store(&fault{err, true})
+		p.guard.setState(guardBroken)
+		p.mu.Lock()
+		p.stopped = true
+		p.pending.records = nil
+		p.work.Signal()
+		p.mu.Unlock()
+		p.opts.Log.Error("the store has failed: nothing is acknowledged that would have to be stored, until a restart", "error", err)
+		p.opts.OnError(err)
+		close(p.failed)
+	})
+}
+
+// diskFull takes note that writes wait for space, and with nil that they go on.
+func (p *Pebble) diskFull(err error) {
+	old := p.fault.Load()
+	if old != nil && old.final {
+		return
+	}
+	if err == nil {
+		p.fault.CompareAndSwap(old, nil)
+		p.opts.Log.Info("the store has disk space again", "store", p.dir)
+		return
+	}
+	err = fmt.Errorf("store %s: disk full: %w", p.dir, err)
+	if p.fault.CompareAndSwap(old, &fault{err, false}) {
+		p.opts.Log.Error("the disk is full: acknowledgements wait until there is space", "error", err)
+		p.opts.OnError(err)
+	}
+}

@@ -1,0 +1,294 @@
+package persist
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+var makeFixture = flag.Bool("persist.fixture", false, "write testdata/format1 anew, once, when a format is new")
+
+func TestSecondProcessIsToldSo(t *testing.T) {
+	dir := t.TempDir()
+	p, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(dir, Options{})
+	if want := "store " + dir + ": in use by another gannet"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	closeTest(t, p)
+	if p, err = Open(dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	closeTest(t, p)
+}
+
+func TestFormatIsChecked(t *testing.T) {
+	tests := []struct {
+		name       string
+		key, value []byte
+		want       string
+	}{
+		{"newer", formatKey, binary.AppendUvarint(nil, formatVersion+1), "of a newer gannet"},
+		{"unreadable", formatKey, []byte{0xFF}, "format version: unreadable"},
+		{"none", []byte("x"), nil, "not a store of gannet"},
+	}
+	for _, test := range tests {
+		fs := vfs.NewMem()
+		db, err := pebble.Open("dir/store", &pebble.Options{FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Set(test.key, test.value, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open("dir/store", Options{FS: fs}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// fixture is one record of each kind that is stored, with every field set.
+func fixture() []session.Record {
+	message := func(topic, payload string) *session.Message {
+		m := session.Message{Topic: []byte(topic), Payload: []byte(payload), Properties: []byte{0x01, 0x01}, Expires: 1800000000000,
+			From: 7, QoS: codec.QoS1, Retain: true}
+		return m.Keep()
+	}
+	shared := message("t/shared", strings.Repeat("payload ", 40))
+	state := &session.State{ClientID: "client", UserName: "user", Version: codec.V5, Expiry: 3600, ExpiresAt: 1800000000000, Connected: true, SentUpTo: 3}
+	return []session.Record{
+		{Kind: session.SessionPut, Session: 7, State: state},
+		{Kind: session.SubscriptionPut, Session: 7, Filter: "$share/g/t/+", Options: session.SubscriptionOptions{
+			QoS: codec.QoS2, RetainAsPublished: true, RetainHandling: 2, Identifier: 300}},
+		{Kind: session.SubscriptionPut, Session: 7, Filter: "t/#", Options: session.SubscriptionOptions{NoLocal: true}},
+		{Kind: session.QueueRelease, Session: 7, Seq: 3},
+		{Kind: session.QueuePut, Session: 7, Seq: 4, QoS: codec.QoS1, Retain: true, Message: message("t/1", "inline"), IDs: []uint32{300, 1}},
+		{Kind: session.QueuePut, Session: 7, Seq: 5, QoS: codec.QoS2, Message: shared},
+		{Kind: session.ReceivedPut, Session: 7, ID: 0x0102},
+		{Kind: session.WillPut, Session: 7, Will: &session.Will{Message: message("will", "gone"), DelaySeconds: 30, HasExpiry: true,
+			ExpirySeconds: 60, Due: 1800000000000}},
+		{Kind: session.SessionPut, Session: 8, State: &session.State{ClientID: "other", Version: codec.V311, ExpiresAt: session.Never}},
+		{Kind: session.QueuePut, Session: 8, Seq: 1, QoS: codec.QoS1, Message: shared},
+		{Kind: session.RetainedPut, Message: message("r", "kept")},
+	}
+}
+
+// TestFormat1IsRead opens a store that format version 1 wrote. A change that breaks this needs a new version and a
+// way to read the old one.
+func TestFormat1IsRead(t *testing.T) {
+	const dir = "testdata/format1"
+	if *makeFixture {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Append(fixture())
+		closeTest(t, p)
+	}
+	copied := filepath.Join(t.TempDir(), "store")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(copied, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, lines(load(t, p)), lines(fixture()))
+	want := Loaded{Sessions: 2, Subscriptions: 2, Queued: 4, Received: 1, Wills: 1, Retained: 1, Shared: 1}
+	if got := p.Loaded(); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+	closeTest(t, p)
+}
+
+func TestLoadSweepsMessagesNobodyIsOwed(t *testing.T) {
+	fs := vfs.NewMem()
+	p, _ := openTest(t, fs, nil)
+	p.Append(fixture())
+	closeTest(t, p)
+	p, _ = openTest(t, fs, nil)
+	if err := p.db.Set(appendNumberKey(nil, prefixMessage, 99), appendMessage(nil, fixture()[5].Message), nil); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, lines(load(t, p)), lines(fixture()))
+	if n := len(keys(t, p, prefixMessage)); n != 1 || p.Loaded().Swept != 1 {
+		t.Errorf("%d messages left, %d swept", n, p.Loaded().Swept)
+	}
+	closeTest(t, p)
+}
+
+func TestLoadNamesWhatItCannotRead(t *testing.T) {
+	tests := []struct {
+		name       string
+		key, value []byte
+		want       string
+	}{
+		{"session cut", appendNumberKey(nil, prefixSession, 9), []byte{5}, "session 9: session: value ends early"},
+		{"options cut", appendSubscriptionKey(nil, 8, "f"), nil, `session 8: filter "f": subscription: value ends early`},
+		{"will cut", appendWillKey(nil, 8), []byte{0, 0, 0}, "session 8: will: message: value ends early"},
+		{"message not there", appendQueueKey(nil, 8, 2), []byte{1, 0, 0, 0, 0, 0, 0, 0, 77}, "session 8: delivery 2: message 77 is not in the store"},
+		{"retained cut", []byte("rt"), nil, `retained "t": message: value ends early`},
+		{"strange key", append(appendNumberKey(nil, prefixHot, 8), "zzz"...), nil, "key 7100000000000000087a7a7a: unknown"},
+	}
+	for _, test := range tests {
+		p, d := openTest(t, vfs.NewMem(), nil)
+		d.wait(p.Append(fixture()))
+		if err := p.db.Set(test.key, test.value, nil); err != nil {
+			t.Fatal(err)
+		}
+		err := p.Load(func(session.Record) error { return nil })
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%s: got %v, want %s", test.name, err, test.want)
+		}
+		closeTest(t, p)
+	}
+}
+
+// TestManyLoopsAppend: the order of each session is kept, whoever else appends.
+func TestManyLoopsAppend(t *testing.T) {
+	fs := vfs.NewMem()
+	p, d := openTest(t, fs, nil)
+	worlds := make([]*world, 4)
+	models := make([]model, len(worlds))
+	var wg sync.WaitGroup
+	for i := range worlds {
+		worlds[i], models[i] = newWorld(uint64(i)), model{}
+		worlds[i].nextID = uint64(i) * 1000
+		wg.Go(func() {
+			for range 1000 {
+				for _, records := range worlds[i].step() {
+					if len(records) > 0 && records[0].Session == 0 {
+						continue // retained messages are not one loop's own
+					}
+					models[i].apply(records)
+					ticket := p.Append(records)
+					if i == 0 {
+						d.wait(ticket)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	closeTest(t, p)
+	p, _ = openTest(t, fs, nil)
+	var want []string
+	for _, m := range models {
+		want = append(want, m.lines()...)
+	}
+	compare(t, lines(load(t, p)), want)
+	checkKeys(t, p)
+	closeTest(t, p)
+}
+
+func TestNothingIsTakenAfterClose(t *testing.T) {
+	p, d := openTest(t, vfs.NewMem(), nil)
+	last := p.Append(retained(1))
+	closeTest(t, p)
+	if d.newest() != last {
+		t.Error("closed without what was appended")
+	}
+	if ticket := p.Append(retained(2)); ticket <= last {
+		t.Errorf("ticket %d is durable already", ticket)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, r := range fixture() {
+		switch r.Kind {
+		case session.QueuePut:
+			f.Add(appendOwed(nil, &r, 0))
+			f.Add(appendOwed(nil, &r, 1))
+		case session.SessionPut:
+			f.Add(appendState(nil, r.State))
+		case session.SubscriptionPut:
+			f.Add(appendOptions(nil, r.Options))
+		case session.WillPut:
+			f.Add(appendWill(nil, r.Will))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// What parses is what its encoding parses to.
+		if st, err := parseState(b); err == nil {
+			if again, err := parseState(appendState(nil, st)); err != nil || *again != *st {
+				t.Errorf("state %+v became %+v, %v", st, again, err)
+			}
+		}
+		if o, err := parseOptions(b); err == nil {
+			if again, err := parseOptions(appendOptions(nil, o)); err != nil || again != o {
+				t.Errorf("options %+v became %+v, %v", o, again, err)
+			}
+		}
+		if w, err := parseWill(b); err == nil {
+			r := session.Record{Kind: session.WillPut, Will: w}
+			again, err := parseWill(appendWill(nil, w))
+			if err != nil || line(session.Record{Kind: session.WillPut, Will: again}) != line(r) {
+				t.Errorf("%s became %+v, %v", line(r), again, err)
+			}
+		}
+		var r session.Record
+		id, inline, err := parseOwed(b, &r)
+		if err != nil {
+			return
+		}
+		if id != 0 && owedID(b) != id {
+			t.Errorf("id %d, or %d", id, owedID(b))
+		}
+		if id != 0 {
+			return
+		}
+		if r.Message, err = parseMessage(inline); err == nil {
+			again := session.Record{}
+			_, inline, err := parseOwed(appendOwed(nil, &r, 0), &again)
+			if err == nil {
+				again.Message, err = parseMessage(inline)
+			}
+			r.Kind, again.Kind = session.QueuePut, session.QueuePut
+			if err != nil || line(again) != line(r) || !slices.Equal(again.IDs, r.IDs) {
+				t.Errorf("%s became %s, %v", line(r), line(again), err)
+			}
+		}
+	})
+}
+
+func ExampleOpen() {
+	fs := vfs.NewMem()
+	p, err := Open("store", Options{FS: fs})
+	if err != nil {
+		panic(err)
+	}
+	p.Append([]session.Record{{Kind: session.SessionPut, Session: 1, State: &session.State{ClientID: "c"}}})
+	if err := p.Close(); err != nil {
+		panic(err)
+	}
+	if p, err = Open("store", Options{FS: fs}); err != nil {
+		panic(err)
+	}
+	defer func() { _ = p.Close() }()
+	_ = p.Load(func(r session.Record) error {
+		fmt.Println(r.Session, r.State.ClientID)
+		return nil
+	})
+	// Output: 1 c
+}
