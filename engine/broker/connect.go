@@ -7,8 +7,13 @@ import (
 	"github.com/gannetmq/gannet/engine/session"
 )
 
-// handshake feeds a packet to a connection that is not accepted yet.
-func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
+// handshake feeds a packet to a connection that is not accepted yet, or refuses it for bytes that are none (err).
+func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
+	if err != nil {
+		e := err.(*codec.Error)
+		l.refuseConn(cn, e.Code, e.Message)
+		return
+	}
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
@@ -25,7 +30,7 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, now Time) {
 	}
 }
 
-// refuseConn answers a connection without a session with CONNACK, as far as its version is known to understand it, and closes.
+// refuseConn counts and closes a connection that gets no session. What CONNACK there is to say was written before.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
 	if l.b.debugging() {

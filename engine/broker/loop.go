@@ -100,17 +100,12 @@ func (l *Loop) Data(cn *Conn, b []byte, now Time) {
 			continue
 		}
 		f, need, err := codec.Next(b, uint32(l.b.opts.MaxConnectBytes))
-		switch {
-		case err != nil:
-			e := err.(*codec.Error)
-			l.refuseConn(cn, e.Code, e.Message)
-		case f.Size == 0:
+		if err == nil && f.Size == 0 {
 			l.keepPartial(cn, b, need)
-			b = nil
-		default:
-			l.handshake(cn, f, now)
-			b = b[f.Size:]
+			break
 		}
+		l.handshake(cn, f, err, now)
+		b = b[f.Size:]
 	}
 	if l.unacked.conn != nil {
 		l.acknowledge(now)
@@ -131,11 +126,8 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 			cn.partial = nil
 			if cn.client != nil {
 				l.packets(cn, p.B, now)
-			} else if err != nil {
-				e := err.(*codec.Error)
-				l.refuseConn(cn, e.Code, e.Message)
 			} else {
-				l.handshake(cn, f, now)
+				l.handshake(cn, f, err, now)
 			}
 			if l.unacked.conn != nil {
 				l.acknowledge(now)

@@ -132,7 +132,7 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 	return res
 }
 
-// maxHeaderBytes bounds what an encoded QoS 0 PUBLISH is larger than its message: header, lengths.
+// maxHeaderBytes bounds what an encoded plain PUBLISH is larger than its message: header, lengths, Packet Identifier.
 const maxHeaderBytes = 16
 
 // deliverPlain is the short way for what needs neither record nor judgement. False: the long way must judge.
