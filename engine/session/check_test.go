@@ -111,6 +111,13 @@ func (s *Session) checkQueue(t testing.TB, m *more) {
 	if bytes != q.bytes || bytes > s.cfg.MaxQueuedBytes || q.n > s.cfg.MaxQueuedMessages {
 		t.Errorf("queue: %d messages of %d bytes, counted %d", q.n, bytes, q.bytes)
 	}
+	b := &m.backlog
+	if b.n < 0 || b.bytes < 0 || b.n == 0 && b.bytes > 0 || b.n > 0 && (!s.durable() || b.first <= last && q.n > q.qos0 || b.first >= s.nextSeq) {
+		t.Errorf("backlog: %+v", *b)
+	}
+	if s.phase == parked && s.durable() && q.n > q.qos0 && b.n == 0 {
+		t.Error("queue: a parked session keeps in memory what the store has")
+	}
 }
 
 func (s *Session) checkReceived(t testing.TB, m *more, routing int) {
@@ -132,11 +139,7 @@ func (s *Session) checkReceived(t testing.TB, m *more, routing int) {
 			t.Error("held: tickets out of order")
 		}
 		ticket = h.ticket
-		b := h.long
-		if b == nil {
-			b = h.frame[:h.size]
-		}
-		if finishesPublish(b) {
+		if finishesPublish(h.bytes()) {
 			want++
 		}
 	}

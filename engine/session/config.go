@@ -34,6 +34,8 @@ type Config struct {
 	MaxSubscriptions  int  // per session; one more is refused with 0x97
 	MaxQueuedMessages int  // per session; see Route.Overflow for the reaction
 	MaxQueuedBytes    int  // per session, payloads, topics and properties; same reaction
+	QueueWindow       int  // messages of a queue in memory while the client is connected; the others are in the store only
+	QueueWindowBytes  int  // same, bytes
 	MaxHeldAcks       int  // acknowledgements waiting for the store per session; more close with 0x97
 	QueueQoS0         bool // queue QoS 0 messages of parked sessions too
 	Durable           bool // emit Records for sessions that outlive their connection
@@ -59,6 +61,8 @@ func DefaultConfig() Config {
 		MaxSubscriptions:  10000,
 		MaxQueuedMessages: 10000,
 		MaxQueuedBytes:    64 << 20,
+		QueueWindow:       256,
+		QueueWindowBytes:  256 << 10,
 		MaxHeldAcks:       65535,
 	}
 }

@@ -2,8 +2,8 @@ package session
 
 import "github.com/gannetmq/gannet/codec"
 
-// heldAck is an acknowledgement that leaves once the store says that ticket is durable.
-type heldAck struct {
+// heldFrame is a packet that leaves once the store says that ticket is durable.
+type heldFrame struct {
 	ticket uint64
 	size   int
 	frame  [8]byte
@@ -93,9 +93,16 @@ func (s *Session) isRepeat(p *codec.Publish, out *Output) bool {
 	return true
 }
 
-func (h *heldAck) isPubrec(id uint16) bool {
+func (h *heldFrame) isPubrec(id uint16) bool {
 	return h.long == nil && h.size == 4 && h.frame[0] == byte(codec.TypePubrec)<<4 &&
 		h.frame[2] == byte(id>>8) && h.frame[3] == byte(id)
+}
+
+func (h *heldFrame) bytes() []byte {
+	if h.long != nil {
+		return h.long
+	}
+	return h.frame[:h.size]
 }
 
 // refusePublish turns one message down without closing, where the version can say so: 5.0 by PUBACK or
@@ -161,20 +168,57 @@ func (s *Session) received(id uint16, qos codec.QoS, code codec.ReasonCode, out 
 	}
 }
 
-// Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket:
-// PUBACK, PUBREC and PUBCOMP, and CONNACK, SUBACK and UNSUBACK of durable sessions.
+// Retract takes back the PUBLISH that was handed out for routing, as if it had never come: it was not routed. A 5.0 client
+// can be told by Acknowledge; with any other the connection has to be closed.
+func (s *Session) Retract(id uint16, qos codec.QoS) {
+	s.receiving--
+	if qos == codec.QoS2 {
+		s.more.received.remove(id)
+	}
+}
+
+// Recorded says that the records of out are on their way to the disk under ticket (0: they are there), and holds what must not be seen
+// before. Called after each call that emitted records, before the next.
+func (s *Session) Recorded(ticket uint64, out *Output) {
+	if ticket > 0 && s.more != nil {
+		s.more.ticket = ticket
+	}
+	if out.Await {
+		out.Await = false
+		if ticket > 0 {
+			s.Hold(ticket, out.AwaitFrom, out)
+		}
+	}
+}
+
+// promise sees that what was appended from start on leaves after the records that back it: those of this call, or earlier ones, if
+// the packet repeats what was said before.
+func (s *Session) promise(start int, out *Output) {
+	switch {
+	case len(out.Records) > 0:
+		out.Await, out.AwaitFrom = true, start
+	case s.more != nil && s.more.ticket > out.DurableUpTo:
+		s.Hold(s.more.ticket, start, out)
+	}
+}
+
+// Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket: acknowledgements,
+// and what must not be seen twice, which is PUBLISH of QoS 2 and PUBREL.
 func (s *Session) Hold(ticket uint64, start int, out *Output) {
 	frame := out.Frames[start:]
 	if len(frame) == 0 {
 		return
 	}
 	m := s.extra()
+	if n := len(m.held); n > 0 {
+		ticket = max(ticket, m.held[n-1].ticket)
+	}
 	if len(m.held) >= s.cfg.MaxHeldAcks {
 		out.Frames = out.Frames[:start]
 		s.closeWith(codec.QuotaExceeded, "", "too many acknowledgements wait for the store", out)
 		return
 	}
-	h := heldAck{ticket: ticket, size: len(frame)}
+	h := heldFrame{ticket: ticket, size: len(frame)}
 	if len(frame) <= len(h.frame) {
 		copy(h.frame[:], frame)
 	} else {
@@ -184,6 +228,8 @@ func (s *Session) Hold(ticket uint64, start int, out *Output) {
 		s.receiving++ // until it is written
 	}
 	m.held = append(m.held, h)
+	m.heldSize += len(frame)
+	out.Held = max(out.Held, ticket)
 	out.Frames = out.Frames[:start]
 }
 
@@ -200,18 +246,17 @@ func (s *Session) Durable(ticket uint64, out *Output) (waiting bool) {
 	}
 	n := 0
 	for n < len(m.held) && m.held[n].ticket <= ticket {
-		h := &m.held[n]
-		b := h.long
-		if b == nil {
-			b = h.frame[:h.size]
-		}
+		b := m.held[n].bytes()
 		if finishesPublish(b) {
 			s.receiving--
 		}
 		out.Frames = append(out.Frames, b...)
+		m.heldSize -= len(b)
 		n++
 	}
-	m.held = append(m.held[:0], m.held[n:]...)
+	left := copy(m.held, m.held[n:])
+	clear(m.held[left:])
+	m.held = m.held[:left]
 	if len(m.held) == 0 {
 		m.held = nil
 	}
@@ -225,7 +270,7 @@ func (s *Session) pubrel(f codec.Frame, out *Output) {
 		s.fail(err, out)
 		return
 	}
-	code := codec.Success
+	code, start := codec.Success, len(out.Frames)
 	if s.more != nil && s.more.received.remove(a.PacketID) {
 		s.receiving--
 		if s.durable() {
@@ -235,6 +280,7 @@ func (s *Session) pubrel(f codec.Frame, out *Output) {
 		code = codec.PacketIdentifierNotFound
 	}
 	s.appendAck(codec.TypePubcomp, a.PacketID, code, "", out)
+	s.promise(start, out)
 }
 
 // appendAck writes one of the PUBACK family in its shortest form; a refusal says why when the client

@@ -53,7 +53,7 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 	if qos == codec.QoS0 {
 		return s.deliverQoS0(o, r, retain, out)
 	}
-	if s.phase == connected && s.canSend(out) && (s.more == nil || s.more.queue.len() == 0) {
+	if s.phase == connected && s.canSend(out) && !s.Waiting() {
 		if s.tooLargeFor(o, r.IDs, qos, out) {
 			return Dropped
 		}
@@ -67,7 +67,12 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 		}
 		s.extra().inflight.push(e)
 		s.open++
+		start := len(out.Frames)
 		s.appendPublish(o, r.IDs, PacketID(e.seq), qos, retain, false, out)
+		if s.durable() && qos == codec.QoS2 {
+			// A crash must not leave the client with an identifier that the session does not know of [MQTT-4.3.3-2].
+			s.promise(start, out)
+		}
 		return Sent
 	}
 	if s.phase != connected && (s.phase != parked || !s.Resumable()) {
@@ -110,17 +115,24 @@ func (s *Session) deliverQoS0(o *Outgoing, r *Route, retain bool, out *Output) R
 
 // mustRemember tells whether the message itself is needed after sending: for a resend on resume, or for another
 // member of the group. Other sessions keep only the identifier.
-func (s *Session) mustRemember(r *Route) bool { return s.expiry > 0 || r.Group != nil }
+func (s *Session) mustRemember(r *Route) bool { return s.expiry > 0 || s.stored || r.Group != nil }
 
 // canSend tells whether a QoS 1/2 PUBLISH may be sent now [MQTT-4.9.0-2, MQTT-3.3.4-9].
 func (s *Session) canSend(out *Output) bool {
-	return s.open < s.sendMaximum && len(out.Frames) < out.Room &&
-		(s.more == nil || s.more.resend == 0)
+	return s.open < s.sendMaximum && s.hasRoom(out) && (s.more == nil || s.more.resend == 0)
+}
+
+// hasRoom tells whether the connection has room for another message, beside what is written and what is held.
+func (s *Session) hasRoom(out *Output) bool {
+	if m := s.more; m != nil && len(m.held) > 0 {
+		return len(out.Frames)+m.heldSize < out.Room && len(m.held) < s.cfg.MaxHeldAcks
+	}
+	return len(out.Frames) < out.Room
 }
 
 // CanTake tells whether a QoS 1/2 message would be sent at once, given room in the connection.
 func (s *Session) CanTake(room int) bool {
-	return s.phase == connected && room > 0 && s.open < s.sendMaximum && (s.more == nil || s.more.queue.len() == 0 && s.more.resend == 0)
+	return s.phase == connected && room > 0 && s.open < s.sendMaximum && !s.Waiting()
 }
 
 // tooLargeFor drops what exceeds the client's Maximum Packet Size [MQTT-3.1.2-24, -25].
@@ -146,7 +158,7 @@ func (s *Session) fill(d *codec.Delivery, o *Outgoing, ids []uint32, id uint16, 
 // appendPublish encodes the message for this client. Encodings without anything of the client's own in them but the
 // Packet Identifier are remembered in o and copied for the next one.
 func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.QoS, retain, dup bool, out *Output) {
-	aliased := s.aliasMaximum > 0 && len(o.M.Topic) >= minAliasTopic
+	aliased := s.aliasMaximum > 0 && len(o.M.Topic) >= minAliasTopic && (qos < codec.QoS2 || !s.durable()) // a frame that is held must not be the one to define an alias
 	if !o.wide || len(ids) > 0 && s.version == codec.V5 || aliased || dup {
 		d := &out.parsed.delivery
 		s.fill(d, o, ids, id, qos)
@@ -192,7 +204,7 @@ func (s *Session) alias(d *codec.Delivery) {
 
 // enqueue makes the message wait [MQTT-4.5.0-1], within the bounds on count and bytes.
 func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out *Output) Result {
-	if s.phase == connected && len(out.Frames) >= out.Room {
+	if s.phase == connected && !s.hasRoom(out) {
 		out.Full = true
 	}
 	if r.Overflow == NoQueue {
@@ -206,27 +218,40 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 		out.Drops.add(DropQueueFull, 1)
 		return Dropped
 	}
-	q := &s.extra().queue
-	for q.len() >= s.cfg.MaxQueuedMessages || q.bytes+size > s.cfg.MaxQueuedBytes {
+	m := s.extra()
+	for s.full(size) {
 		if r.Overflow == Refuse {
 			return Refused
 		}
-		s.drop(q.pop(), DropQueueFull, out)
+		if m.queue.len() > 0 {
+			s.drop(m.queue.pop(), DropQueueFull, out)
+			continue
+		}
+		if n, _ := m.queued(); n >= s.cfg.MaxQueuedMessages+maxExcess {
+			out.Drops.add(DropQueueFull, 1)
+			return Dropped
+		}
+		s.readBacklog(out) // Loaded drops them
+		break
 	}
 	e := entry{qos: qos, retain: retain, group: r.Group, msg: o.M.Keep()}
 	e.setIDs(r.IDs)
 	e.seq = s.takeSeq()
 	if s.durable() && qos > 0 {
 		s.recordQueued(&e, out)
+		if s.toBacklog() {
+			m.backlog.add(e.seq, e.size())
+			return Queued
+		}
 	}
-	q.push(e)
+	m.queue.push(e)
 	return Queued
 }
 
 func (s *Session) drop(e entry, why DropReason, out *Output) {
 	out.Drops.add(why, 1)
 	if s.durable() && e.qos > 0 {
-		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq})
+		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
 	}
 }
 
@@ -254,12 +279,15 @@ func (s *Session) settle(f codec.Frame, now Time, out *Output) {
 				s.more.resend--
 				s.open++ // whatever is not to be resent uses a slot
 			}
-			e.state, e.msg = awaitsPubcomp, nil
 			if s.durable() {
-				out.record(Record{Kind: QueueRelease, Session: s.ID, Seq: e.seq})
+				out.record(Record{Kind: QueueRelease, Session: s.ID, Seq: e.seq, Message: e.msg})
 			}
+			e.state, e.msg = awaitsPubcomp, nil
 		}
+		// After a crash the session must not send PUBLISH again to a client that has seen PUBREL [MQTT-4.3.3-4].
+		start := len(out.Frames)
 		s.appendAck(codec.TypePubrel, a.PacketID, codec.Success, "", out)
+		s.promise(start, out)
 		return
 	case f.Type == codec.TypePubrec && e == nil:
 		if !refused {
@@ -291,7 +319,7 @@ func (s *Session) settled(e *entry, out *Output) {
 		s.open--
 	}
 	if s.durable() {
-		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq})
+		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
 	}
 	s.more.inflight.settle(e)
 	out.Acked = true
@@ -328,6 +356,14 @@ func (s *Session) Drain(now Time, out *Output) {
 	if m.resend > 0 {
 		s.resendInflight(now, out)
 	}
+	s.drainQueue(now, out)
+	if m.queue.len() <= s.cfg.QueueWindow/2 {
+		s.readBacklog(out)
+	}
+}
+
+func (s *Session) drainQueue(now Time, out *Output) {
+	m := s.more
 	var o Outgoing
 	for m.resend == 0 && m.queue.len() > 0 {
 		e := m.queue.front()
@@ -338,7 +374,7 @@ func (s *Session) Drain(now Time, out *Output) {
 		if e.qos > 0 && (s.open >= s.sendMaximum || !m.inflight.free(e.seq)) {
 			return
 		}
-		if len(out.Frames) >= out.Room {
+		if !s.hasRoom(out) {
 			out.Full = true
 			return
 		}
@@ -349,9 +385,13 @@ func (s *Session) Drain(now Time, out *Output) {
 			continue
 		}
 		x := m.queue.pop()
+		start := len(out.Frames)
 		s.appendPublish(&o, x.ids(), PacketID(x.seq), x.qos, x.retain, false, out)
 		if x.qos == 0 {
 			continue
+		}
+		if x.qos == codec.QoS2 && m.ticket > out.DurableUpTo {
+			s.Hold(m.ticket, start, out)
 		}
 		if s.expiry == 0 && x.group == nil {
 			x.msg, x.idList = nil, nil
@@ -386,7 +426,8 @@ func (s *Session) resendInflight(now Time, out *Output) {
 
 // Waiting tells whether Drain could still have something to send.
 func (s *Session) Waiting() bool {
-	return s.more != nil && (s.more.queue.len() > 0 || s.more.resend > 0)
+	m := s.more
+	return m != nil && (m.queue.len() > 0 || m.backlog.n > 0 || m.resend > 0)
 }
 
 // releaseShared hands messages of shared groups over to other members when this one stops taking them: queued ones
@@ -405,7 +446,7 @@ func (s *Session) releaseShared(out *Output) {
 			m.resend--
 		}
 		if s.durable() {
-			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq})
+			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
 		}
 		m.inflight.settle(e)
 	})
@@ -415,7 +456,7 @@ func (s *Session) releaseShared(out *Output) {
 		}
 		out.Redispatch = append(out.Redispatch, Redispatch{e.group, e.msg})
 		if s.durable() && e.qos > 0 {
-			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq})
+			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
 		}
 		return false
 	})

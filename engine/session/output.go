@@ -10,6 +10,10 @@ type Output struct {
 	Frames []byte
 	// Room is how many bytes Frames may hold before deliveries wait (QoS 1/2) or are dropped (QoS 0). Set by the caller.
 	Room int
+	// DurableUpTo is the newest ticket that is on disk. Set by the caller.
+	DurableUpTo uint64
+	// Unavailable says that the store takes nothing new. Set by the caller.
+	Unavailable bool
 
 	Publish    Message // to be routed when HasPublish; borrowed from the packet
 	HasPublish bool
@@ -19,8 +23,14 @@ type Output struct {
 
 	Changes    []Change     // subscriptions for the router, in order
 	Redispatch []Redispatch // messages of shared groups that another member should get
-	Records    []Record     // facts to make durable, in order
+	Records    []Record     // facts to make durable, in order; then the caller calls Recorded
 	Drops      Drops        // what was given up, by reason
+
+	Await     bool      // what is in Frames from AwaitFrom on must not be seen before Records are durable: Recorded sees to it
+	AwaitFrom int       //
+	Held      uint64    // newest ticket that something was held for: Durable has to be called then
+	HasRead   bool      // Read is to be asked of the store, and answered with Loaded
+	Read      QueueRead //
 
 	Close     bool // close the connection after writing Frames; ConnectionLost has not been called yet
 	Graceful  bool // with Close: the client said DISCONNECT, so that ConnectionLost discards the will unless 0x04
@@ -65,6 +75,7 @@ func (out *Output) Reset() {
 		out.Drops = Drops{}
 	}
 	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
+	out.Await, out.HasRead, out.Held = false, false, 0
 	out.Reason, out.Statement, out.Why = 0, "", ""
 }
 
@@ -109,12 +120,14 @@ const (
 	DropGroupFull                      // the queue of a shared group was full
 	DropGroupGone                      // a shared group lost its last member
 	DropRetainedFull                   // the retained store was full: not retained, but delivered
+	DropUnstored                       // the store takes nothing new: not retained, but delivered
+	DropLost                           // the store no longer has it
 	DropReasons                        // how many there are
 )
 
 var dropNames = [DropReasons]string{
 	"queue-full", "outbound-full", "expired", "too-large", "session-ended", "offline-qos0", "refused-by-client",
-	"group-queue-full", "group-gone", "retained-full",
+	"group-queue-full", "group-gone", "retained-full", "store-unavailable", "lost-in-store",
 }
 
 func (r DropReason) String() string { return dropNames[r] }

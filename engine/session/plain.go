@@ -19,7 +19,7 @@ func (s *Session) AppendPlain(o *Outgoing, granted codec.QoS, retainAsPublished 
 			return dst, false
 		}
 	} else {
-		if s.expiry > 0 || s.open >= s.sendMaximum {
+		if s.expiry > 0 || s.stored || s.open >= s.sendMaximum {
 			return dst, false
 		}
 		x := s.extra()

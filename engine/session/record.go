@@ -14,7 +14,8 @@ type Record struct {
 	ID      uint16 // Packet Identifier, for the Received kinds
 	QoS     codec.QoS
 	Retain  bool
-	Message *Message            // QueuePut, RetainedPut, WillPut
+	Message *Message            // QueuePut, RetainedPut; of QueueRelease and QueueDelete if it is at hand, which saves the Store looking
+	Bytes   int                 // of a QueuePut that Load leaves the Message of in the store: its size
 	IDs     []uint32            // Subscription Identifiers of a QueuePut
 	Filter  string              // subscription, with its $share prefix; topic of a RetainedDelete
 	Options SubscriptionOptions // SubscriptionPut
@@ -44,6 +45,7 @@ const (
 
 // State is the part of a session that one record holds.
 type State struct {
+	Group     string // not a client: the queue of the shared subscription with this filter, $share/ and all; nothing else is set
 	ClientID  string
 	UserName  string
 	Version   codec.Version
@@ -51,4 +53,13 @@ type State struct {
 	ExpiresAt Time   // Never while connected
 	Connected bool
 	SentUpTo  uint64 // newest sequence number that was sent, when it was parked
+}
+
+// QueueRead asks a Store for deliveries that a session is owed and does not have in memory.
+type QueueRead struct {
+	Session  uint64
+	From     uint64 // sequence number to begin with
+	Messages int    // at most, and at least 1
+	Bytes    int    // of messages: none follows the one that reaches it
+	After    uint64 // ticket that has to be durable before anything is read
 }

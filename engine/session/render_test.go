@@ -53,6 +53,10 @@ func (p *player) reportAs(t *testing.T, v codec.Version) {
 		p.say("record %s", p.record(&o.Records[i]))
 		p.store.apply(o.Records[i])
 	}
+	if o.HasRead {
+		p.read = o.Read
+		p.say("read from %d up to %d after ticket %d", o.Read.From, o.Read.Messages, o.Read.After)
+	}
 	for _, r := range o.Redispatch {
 		p.say("redispatch to %v%s", r.Group, p.message(r.Message))
 	}

@@ -7,7 +7,7 @@ import "fmt"
 func Restore(cfg *Config, s *Session, id uint64, st *State, now Time) {
 	s.Init(cfg, id)
 	s.clientID, s.userName, s.version, s.expiry = st.ClientID, st.UserName, st.Version, st.Expiry
-	s.phase, s.expiresAt, s.nextSeq = parked, st.ExpiresAt, st.SentUpTo+1
+	s.phase, s.expiresAt, s.nextSeq, s.stored = parked, st.ExpiresAt, st.SentUpTo+1, true
 	if st.Connected && s.expiry != NeverExpires {
 		s.expiresAt = now + Seconds(s.expiry)
 	}
@@ -22,13 +22,17 @@ func (s *Session) RestoreRecord(r *Record, now Time) (Change, bool) {
 		sub.Options = r.Options
 		return sub.change(false, false), true
 	case QueuePut, QueueRelease:
+		s.nextSeq = max(s.nextSeq, r.Seq+1)
+		if r.Kind == QueuePut && r.Message == nil {
+			s.extra().backlog.add(r.Seq, deliverySize(r.Bytes, len(r.IDs)))
+			break
+		}
 		e := entry{seq: r.Seq, qos: r.QoS, retain: r.Retain, msg: r.Message, state: awaitsResend}
 		e.setIDs(r.IDs)
 		if r.Kind == QueueRelease {
 			e.qos, e.state, e.msg = 2, awaitsPubcomp, nil
 		}
 		s.extra().inflight.push(e)
-		s.nextSeq = max(s.nextSeq, r.Seq+1)
 	case ReceivedPut:
 		s.extra().received.add(r.ID)
 	case WillPut:
@@ -43,7 +47,8 @@ func (s *Session) RestoreRecord(r *Record, now Time) (Change, bool) {
 	return Change{}, false
 }
 
-// RestoreDone sorts what is owed into what may have been sent, which is resent with DUP, and what waits in the queue.
+// RestoreDone sorts what is owed into what may have been sent, which is resent with DUP, and what waits in the queue, which stays in
+// the store.
 func (s *Session) RestoreDone(st *State) {
 	m := s.more
 	if m == nil || m.inflight.n == 0 {
@@ -66,8 +71,7 @@ func (s *Session) RestoreDone(st *State) {
 		if e.seq <= sent {
 			m.inflight.push(e)
 		} else {
-			e.state = awaitsAck
-			m.queue.push(e)
+			m.backlog.add(e.seq, e.size())
 		}
 	}
 }

@@ -48,11 +48,19 @@ func (e *entry) ids() []uint32 {
 
 // size is what the entry counts against the bound on queued bytes.
 func (e *entry) size() int {
-	n := e.msg.Size()
+	ids := 0
 	if e.idList != nil {
-		n += 4 * len(*e.idList)
+		ids = len(*e.idList)
 	}
-	return n
+	return deliverySize(e.msg.Size(), ids)
+}
+
+// deliverySize is what a delivery counts against the bound on queued bytes. A single Subscription Identifier is free.
+func deliverySize(message, ids int) int {
+	if ids > 1 {
+		message += 4 * ids
+	}
+	return message
 }
 
 // fifo is a growing ring buffer of entries in the order of their sequence numbers.

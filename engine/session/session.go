@@ -29,6 +29,7 @@ type Session struct {
 	phase         phase
 	version       codec.Version
 	noProblemInfo bool
+	stored        bool   // the store has it
 	keepAlive     uint16 // seconds, 0 = none
 	sendMaximum   uint16 // window of QoS 1/2 deliveries on this connection
 	aliasMaximum  uint16 // outbound aliases this client takes
@@ -55,10 +56,13 @@ type more struct {
 	inflight ring           // sent, not settled
 	resend   int            // entries of inflight that still wait to be resent after a resume
 	queue    queue          // not yet sent
+	backlog  backlog        // the rest of the queue, in the store only
 	received packetIDSet    // inbound QoS 2, PUBREL not yet seen
 	aliasIn  [][]byte       // alias-1 -> topic
 	aliasOut map[string]uint16
-	held     []heldAck
+	held     []heldFrame
+	heldSize int    // bytes in held
+	ticket   uint64 // of the newest records
 	method   EnhancedMethod
 	exchange Exchange // a re-authentication in progress
 }
@@ -96,7 +100,7 @@ func (s *Session) Queued() (messages, bytes int) {
 	if s.more == nil {
 		return 0, 0
 	}
-	return s.more.queue.len(), s.more.queue.bytes
+	return s.more.queued()
 }
 
 // Inflight returns how many deliveries are sent and not settled.
@@ -107,7 +111,9 @@ func (s *Session) Inflight() int {
 	return s.more.inflight.live
 }
 
-func (s *Session) durable() bool { return s.cfg.Durable && s.expiry > 0 }
+// durable tells whether the session has records. Once it has some it goes on to have them until it ends, though its client may say that
+// it shall not outlive this connection: part of what it is owed may be in the store only.
+func (s *Session) durable() bool { return s.cfg.Durable && (s.expiry > 0 || s.stored) }
 
 func (s *Session) extra() *more {
 	if s.more == nil {
@@ -124,7 +130,7 @@ func (s *Session) Trim() {
 	}
 	m.inflight.trim()
 	m.queue.trim()
-	if len(m.subs) == 0 && m.inflight.live == 0 && m.queue.len() == 0 && m.received.n == 0 &&
+	if len(m.subs) == 0 && m.inflight.live == 0 && m.queue.len() == 0 && m.backlog == (backlog{}) && m.received.n == 0 &&
 		m.aliasIn == nil && len(m.aliasOut) == 0 && len(m.held) == 0 && m.method == nil {
 		s.more = nil
 	}
@@ -139,7 +145,6 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	default:
 		panic("session: Connect on a session that is connected or ended")
 	}
-	wasDurable := s.durable()
 	if s.phase == fresh {
 		s.clientID = h.ClientID // the same ever after: it may be read without the session's lock
 	}
@@ -160,11 +165,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	if m := s.more; m != nil {
 		s.receiving, s.carried = uint32(m.received.n), uint16(m.received.n)
 	}
-	if wasDurable && !s.durable() {
-		out.record(Record{Kind: SessionDelete, Session: s.ID})
-	} else {
-		s.recordState(out)
-	}
+	s.recordState(out)
 	if !s.appendConnack(h, present, out) {
 		return
 	}
@@ -287,11 +288,7 @@ func (s *Session) disconnect(f codec.Frame, out *Output) {
 			s.protocolError("", "DISCONNECT raises the session expiry from 0", out)
 			return
 		}
-		wasDurable := s.durable()
 		s.expiry = min(d.Properties.SessionExpiryInterval, s.cfg.MaxSessionExpiry)
-		if wasDurable && !s.durable() {
-			out.record(Record{Kind: SessionDelete, Session: s.ID})
-		}
 	}
 	if d.Reason != codec.DisconnectWithWill && d.Reason < codec.UnspecifiedError {
 		s.dropWill(out) // [MQTT-3.14.4-3]
@@ -326,7 +323,7 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 	}
 	if m := s.more; m != nil {
 		m.aliasIn, m.aliasOut = nil, nil // [MQTT-3.3.2-7]
-		m.held, m.exchange, m.method = nil, nil, nil
+		m.held, m.heldSize, m.exchange, m.method = nil, 0, nil, nil
 	}
 	if s.will != nil && (s.will.DelaySeconds == 0 || s.expiry == 0) {
 		s.publishWill(now, out)
@@ -350,6 +347,7 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 	}
 	s.recordState(out)
 	s.releaseShared(out)
+	s.shelve()
 	s.Trim()
 }
 
@@ -374,7 +372,8 @@ func (s *Session) end(out *Output) {
 		out.Changes = append(out.Changes, sub.change(true, false))
 	})
 	if m := s.more; m != nil {
-		out.Drops.add(DropSessionEnded, m.queue.len()+m.inflight.unsettledPublishes())
+		waiting, _ := m.queued()
+		out.Drops.add(DropSessionEnded, waiting+m.inflight.unsettledPublishes())
 	}
 	s.phase = ended
 	s.more, s.will, s.sub0, s.subCount = nil, nil, Subscription{}, 0
@@ -452,6 +451,7 @@ func (s *Session) tooLarge(n int) bool { return s.maxPacketSize > 0 && n > int(s
 
 func (s *Session) recordState(out *Output) {
 	if s.durable() {
+		s.stored = true
 		out.record(Record{Kind: SessionPut, Session: s.ID, State: &State{
 			ClientID: s.clientID, UserName: s.userName, Version: s.version, Expiry: s.expiry, ExpiresAt: s.expiresAt,
 			Connected: s.phase == connected, SentUpTo: s.sentUpTo(),
@@ -461,10 +461,16 @@ func (s *Session) recordState(out *Output) {
 
 // sentUpTo is the newest sequence number that was sent to the client.
 func (s *Session) sentUpTo() uint64 {
-	if s.more == nil || s.more.queue.len() == 0 {
-		return s.nextSeq - 1
+	next := s.nextSeq
+	if m := s.more; m != nil {
+		if m.queue.len() > 0 {
+			next = m.queue.front().seq
+		}
+		if m.backlog.n > 0 {
+			next = min(next, m.backlog.first)
+		}
 	}
-	return s.more.queue.front().seq - 1
+	return next - 1
 }
 
 func (out *Output) record(r Record) { out.Records = append(out.Records, r) }

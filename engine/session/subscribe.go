@@ -135,6 +135,7 @@ func (s *Session) subscribe(f codec.Frame, out *Output) {
 		out.Frames = ack.Append(out.Frames[:start], s.version)
 	}
 	s.checkFits(start, "SUBACK", out)
+	s.promise(start, out)
 }
 
 // checkFits closes when an answer cannot be given within the client's Maximum Packet Size [MQTT-3.1.2-24].
@@ -154,6 +155,8 @@ func firstRefusal(reasons []codec.ReasonCode) string {
 			return "not authorized"
 		case codec.QuotaExceeded:
 			return "too many subscriptions"
+		case codec.ImplementationSpecificError:
+			return "the store takes nothing new"
 		}
 	}
 	return ""
@@ -175,6 +178,9 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 	o := SubscriptionOptions{
 		QoS: min(f.QoS, s.cfg.MaxQoS), NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished,
 		RetainHandling: f.RetainHandling, Identifier: identifier,
+	}
+	if out.Unavailable && s.durable() {
+		return codec.ImplementationSpecificError
 	}
 	sub := s.findSubscription(f.Filter)
 	isNew := sub == nil
@@ -239,6 +245,7 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 	start := len(out.Frames)
 	out.Frames = ack.Append(out.Frames, s.version)
 	s.checkFits(start, "UNSUBACK", out)
+	s.promise(start, out)
 }
 
 func (s *Session) removeSubscription(sub *Subscription) {

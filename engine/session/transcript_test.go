@@ -47,6 +47,7 @@ type player struct {
 	hs         *Handshake
 	s          *Session
 	store      store
+	read       QueueRead // the last one that was asked for
 	lastID     uint64
 	now        Time
 	out        Output
@@ -133,12 +134,15 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	case "end":
 		p.s.End(p.now, &p.out)
 	case "durable":
-		if p.s.Durable(uint64(num(t, d, "ticket", 0)), &p.out) {
+		p.out.DurableUpTo = uint64(num(t, d, "ticket", 0))
+		if p.s.Durable(p.out.DurableUpTo, &p.out) {
 			p.say("more waits")
 		}
 	case "tick":
 		p.tick(t, d)
 		return
+	case "loaded":
+		p.loaded(t, d)
 	case "drain":
 		p.s.Drain(p.now, &p.out)
 	case "trim":
@@ -152,10 +156,35 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	default:
 		d.Fatalf(t, "unknown directive %s", d.Cmd)
 	}
-	if d.HasArg("hold") {
-		p.s.Hold(uint64(num(t, d, "hold", 0)), 0, &p.out)
-	}
+	p.recorded(uint64(num(t, d, "hold", 0)))
 	p.report(t)
+}
+
+// recorded does as the broker does with records: they get a ticket, and an answer that waits for it is held.
+func (p *player) recorded(ticket uint64) {
+	if p.s == nil {
+		return
+	}
+	awaits := p.out.Await
+	p.s.Recorded(ticket, &p.out)
+	if ticket > 0 && !awaits {
+		p.s.Hold(ticket, 0, &p.out)
+	}
+}
+
+// loaded answers the read that the session has asked for.
+func (p *player) loaded(t *testing.T, d *datadriven.TestData) {
+	q := p.read
+	var found []Record
+	for _, r := range p.store.queue {
+		if r.Kind == QueuePut && r.Seq >= q.From && len(found) < q.Messages {
+			found = append(found, r)
+		}
+	}
+	if d.HasArg("lost") {
+		found = nil
+	}
+	p.s.Loaded(q, found, d.HasArg("failed"), p.now, &p.out)
 }
 
 func (p *player) say(format string, args ...any) { fmt.Fprintf(&p.text, format+"\n", args...) }
@@ -199,6 +228,8 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			cfg.QueueQoS0 = true
 		case "durable":
 			cfg.Durable = true
+		case "window":
+			cfg.QueueWindow = n()
 		case "response-info":
 			cfg.ResponseInformation = a.SingleVal(t)
 		case "acl":
