@@ -23,15 +23,17 @@ type Server struct {
 	broker    *broker.Broker
 	listeners []*listener
 	loops     []*loop
+	clock     clock
 	gate      *gate
 	counters  counters
 	reserve   *reserve
 }
 
-// New checks o, creates the broker and opens the listeners, so that everything
-// that can be wrong with a configuration is wrong here. Clients that connect from
-// now on wait in the kernel until Run is called. A Server that is never run is given
-// up with Close. The only use of log is Warn and above, never for a message.
+// New checks o, creates the broker, opens the listeners and brings back what the
+// store holds, so that everything that can be wrong with a configuration is wrong
+// here. Clients that connect from the moment the listeners are open wait in the kernel
+// until Run is called. A Server that is never run is given up with Close. The only
+// use of log is Warn and above, never for a message.
 func New(o Options, log *slog.Logger) (*Server, error) {
 	b := broker.New(o.Broker, o.Store, log)
 	s, err := newServer(o, log, func(wake func()) core { return b.NewLoop(wake) })
@@ -39,6 +41,9 @@ func New(o Options, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.broker = b
+	if err := b.Restore(s.clock.now()); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -48,7 +53,7 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 		return nil, err
 	}
 	o = o.withDefaults()
-	s := &Server{options: o, log: log, gate: newGate(o.MaxConnections)}
+	s := &Server{options: o, log: log, gate: newGate(o.MaxConnections), clock: newClock()}
 	var err error
 	if s.reserve, err = newReserve(); err != nil {
 		return nil, fmt.Errorf("reserve a file descriptor: %w", err)
@@ -57,9 +62,8 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 		s.reserve.close()
 		return nil, err
 	}
-	c := newClock()
 	for range o.Loops {
-		l := newLoop(s.gate, c)
+		l := newLoop(s.gate, s.clock)
 		l.core = newCore(l.wake)
 		s.loops = append(s.loops, l)
 	}

@@ -1,10 +1,10 @@
 package persist
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gannetmq/gannet/engine/session"
 )
@@ -14,12 +14,26 @@ import (
 // loses those that still wait.
 type Memory struct {
 	Manual bool
+	Window int // as in Options
 
 	mu       sync.Mutex
 	sessions map[uint64]*stored
 	retained map[string]*session.Message
 	pending  [][]session.Record // not yet durable; pending[0] has ticket first
 	first    uint64
+	held     int  // locks of Together that are held
+	open     bool // the last batch of pending began under one of them
+	reads    []waitingRead
+
+	durable func(ticket uint64)
+	refuse  atomic.Bool
+}
+
+// waitingRead is a Read that nobody has done yet.
+type waitingRead struct {
+	session.QueueRead
+	done func([]session.Record, error)
+	err  error // why it cannot be done
 }
 
 // stored is one session as its records describe it.
@@ -42,28 +56,124 @@ func (m *Memory) Append(records []session.Record) (ticket uint64) {
 	if m.first == 0 {
 		m.first = 1
 	}
-	m.pending = append(m.pending, slices.Clone(records))
+	if last := len(m.pending) - 1; m.open {
+		m.pending[last] = append(m.pending[last], records...)
+	} else {
+		m.pending = append(m.pending, slices.Clone(records))
+		m.open = m.held > 0
+	}
 	return m.first + uint64(len(m.pending)) - 1
 }
 
-// Commit makes up to n waiting batches durable and returns the newest durable ticket, 0 if there was never one.
+// Together returns a lock for one loop; see broker.Store. With Manual, what is appended while any is held is one batch, which
+// Commit leaves alone until all are released.
+func (m *Memory) Together() sync.Locker { return (*memoryGroup)(m) }
+
+type memoryGroup Memory
+
+func (g *memoryGroup) Lock() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held++
+}
+
+func (g *memoryGroup) Unlock() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held--; g.held == 0 {
+		g.open = false
+	}
+}
+
+// Commit makes up to n waiting batches durable, does the reads that waited for them, tells OnDurable, and returns
+// the newest durable ticket, 0 if there was never one.
 func (m *Memory) Commit(n int) (ticket uint64) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	n = min(n, len(m.pending))
+	closed := len(m.pending)
+	if m.open {
+		closed--
+	}
+	n = min(n, closed)
 	for _, batch := range m.pending[:n] {
 		m.apply(batch)
 	}
 	m.pending = slices.Delete(m.pending, 0, n)
 	m.first += uint64(n)
-	return max(m.first, 1) - 1
+	ticket = max(m.first, 1) - 1
+	var ready []func()
+	m.reads = slices.DeleteFunc(m.reads, func(q waitingRead) bool {
+		if q.After > ticket {
+			return false
+		}
+		records := m.read(q.QueueRead)
+		ready = append(ready, func() { q.done(records, nil) })
+		return true
+	})
+	tell := m.durable
+	m.mu.Unlock()
+	if tell != nil && n > 0 {
+		tell(ticket)
+	}
+	for _, done := range ready {
+		done()
+	}
+	return ticket
 }
 
-// Crash loses what is not durable. The store goes on with the rest, as after a restart.
+// Crash loses what is not durable, and who waited for it. The store goes on with the rest, as after a restart.
 func (m *Memory) Crash() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pending = nil
+	m.pending, m.open, m.held, m.reads = nil, false, 0, nil
+}
+
+// OnDurable says whom Commit tells; see broker.Store. Who was told before is not any more.
+func (m *Memory) OnDurable(tell func(ticket uint64)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.durable = tell
+}
+
+// Unavailable is what SetUnavailable said last.
+func (m *Memory) Unavailable() bool { return m.refuse.Load() }
+
+// SetUnavailable lets the store be as one with a full disk, which takes what is appended nevertheless.
+func (m *Memory) SetUnavailable(yes bool) { m.refuse.Store(yes) }
+
+// Read hands over part of a queue; see broker.Store. It calls done itself if After is durable, else Commit will.
+func (m *Memory) Read(q session.QueueRead, done func([]session.Record, error)) {
+	m.mu.Lock()
+	if q.After >= max(m.first, 1) {
+		m.reads = append(m.reads, waitingRead{QueueRead: q, done: done})
+		m.mu.Unlock()
+		return
+	}
+	records := m.read(q)
+	m.mu.Unlock()
+	done(records, nil)
+}
+
+// read returns deliveries in order, up to the bounds of q.
+func (m *Memory) read(q session.QueueRead) (records []session.Record) {
+	s := m.sessions[q.Session]
+	if s == nil {
+		return nil
+	}
+	bytes := 0
+	for _, seq := range slices.Sorted(maps.Keys(s.queue)) {
+		if seq < q.From {
+			continue
+		}
+		r := s.queue[seq]
+		records = append(records, r)
+		if r.Message != nil {
+			bytes += r.Message.Size()
+		}
+		if len(records) >= q.Messages || bytes >= q.Bytes {
+			break
+		}
+	}
+	return records
 }
 
 func (m *Memory) apply(records []session.Record) {
@@ -106,6 +216,7 @@ func (m *Memory) applyOne(r session.Record) {
 	case session.QueuePut:
 		s.queue[r.Seq] = r
 	case session.QueueRelease:
+		r.Message = nil
 		s.queue[r.Seq] = r
 	case session.QueueDelete:
 		delete(s.queue, r.Seq)
@@ -122,12 +233,14 @@ func (m *Memory) applyOne(r session.Record) {
 	}
 }
 
-// Load visits what is durable; see broker.Store. The order is the same for the same contents.
-func (m *Memory) Load(visit func(session.Record) error) error {
+// Load visits what is durable, as one part; see broker.Store. The order is the same for the same contents.
+func (m *Memory) Load(visitor func() func(session.Record) error) error {
+	visit := visitor()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	maps.DeleteFunc(m.sessions, func(_ uint64, s *stored) bool { return s.state == nil })
 	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
-		if err := m.sessions[id].load(id, visit); err != nil {
+		if err := m.sessions[id].load(id, m.Window, visit); err != nil {
 			return err
 		}
 	}
@@ -139,15 +252,19 @@ func (m *Memory) Load(visit func(session.Record) error) error {
 	return nil
 }
 
-func (s *stored) load(id uint64, visit func(session.Record) error) error {
-	if s.state == nil {
-		return nil // records of a session that ended in a batch that was lost
-	}
+func (s *stored) load(id uint64, size int, visit func(session.Record) error) error {
+	w := newWindow(size, s.state)
 	records := []session.Record{{Kind: session.SessionPut, Session: id, State: s.state}}
 	for _, filter := range slices.Sorted(maps.Keys(s.subscriptions)) {
 		records = append(records, session.Record{Kind: session.SubscriptionPut, Session: id, Filter: filter, Options: s.subscriptions[filter]})
 	}
-	records = append(records, slices.SortedFunc(maps.Values(s.queue), func(a, b session.Record) int { return cmp.Compare(a.Seq, b.Seq) })...)
+	for _, seq := range slices.Sorted(maps.Keys(s.queue)) {
+		r := s.queue[seq]
+		if !w.next(seq) && r.Message != nil {
+			r.Message, r.Bytes = nil, r.Message.Size()
+		}
+		records = append(records, r)
+	}
 	for _, packetID := range slices.Sorted(maps.Keys(s.received)) {
 		records = append(records, session.Record{Kind: session.ReceivedPut, Session: id, ID: packetID})
 	}
@@ -161,3 +278,6 @@ func (s *stored) load(id uint64, visit func(session.Record) error) error {
 	}
 	return nil
 }
+
+// Err is always nil.
+func (m *Memory) Err() error { return nil }

@@ -52,15 +52,26 @@ type Listener struct {
 	Policy session.Policy
 }
 
-// Store makes records durable. Append is called under a client's lock, in the order that must be kept: it
-// enqueues and returns at once. The ticket names the batch the records join; 0 says that they are durable already.
-// The store calls Broker.Durable, from any goroutine, when a ticket and all before it are on disk.
-// The slice is the caller's; the records in it may be kept.
+// Store makes records durable. No method but Load waits for the disk.
 type Store interface {
+	// Append is called under a client's lock, in the order that must be kept. The ticket names the batch the records join; 0
+	// says that they are durable already. The slice is the caller's; the records in it may be kept.
 	Append(records []session.Record) (ticket uint64)
-	// Load calls visit for every record that is alive, sessions before what belongs to them, queues in
-	// order. Only before the first Append.
-	Load(visit func(session.Record) error) error
+	// Together returns a lock for one loop: what is appended while it is held becomes durable all at once or not at all. The loop
+	// takes it before any client's lock, and holds it no longer than it routes a message.
+	Together() sync.Locker
+	// Read calls done with what q asks for, once, in order, on a goroutine of the store or of the caller. A session has one read
+	// under way at a time.
+	Read(q session.QueueRead, done func([]session.Record, error))
+	// Load calls visitor once for each of the parts that it loads concurrently, and what it returns for every record of that part
+	// that is alive: a session before what belongs to it, queues in order. Only before the first Append.
+	Load(visitor func() func(session.Record) error) error
+	// OnDurable names whom to tell, from any goroutine, that a ticket and all before it are on disk. Only before the first Append.
+	OnDurable(func(ticket uint64))
+	// Unavailable tells that nothing new should come: what would have to be recorded is refused, as long as that is so.
+	Unavailable() bool
+	// Err is why nothing becomes durable at present, nil if all is well.
+	Err() error
 }
 
 // Broker is safe for concurrent use where a method does not say otherwise.
@@ -89,6 +100,9 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 	b.router = router.New[*client](router.Config{MaxLevels: opts.Session.MaxTopicLevels, MaxLength: opts.Session.MaxTopicBytes})
 	b.registry.init()
 	b.retained.init(opts.MaxRetained, opts.MaxRetainedBytes)
+	if store != nil {
+		store.OnDurable(b.Durable)
+	}
 	return b
 }
 

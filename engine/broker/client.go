@@ -151,6 +151,9 @@ func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 // begin lends the client's outbound buffer to out. Caller holds c.mu.
 func (l *Loop) begin(c *client, out *session.Output) {
 	out.Room = l.b.opts.MaxOutboundBytes - int(c.buffered.Load())
+	if l.b.store != nil {
+		out.DurableUpTo, out.Unavailable = l.b.durableUpTo.Load(), l.b.store.Unavailable()
+	}
 	if c.out != nil {
 		out.Frames = c.out.B
 	} else {
@@ -161,6 +164,12 @@ func (l *Loop) begin(c *client, out *session.Output) {
 // end takes the buffer back, sees that what was appended will be written, and appends records to the store
 // in the order of the lock. It returns the ticket to wait for, 0 for none.
 func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
+	ticket = l.record(c, out)
+	l.holdFor(c, out)
+	if out.HasRead {
+		out.HasRead = false
+		l.read(c, out.Read)
+	}
 	if c.out != nil {
 		c.out.B = out.Frames
 	} else if len(out.Frames) > 0 {
@@ -182,16 +191,6 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	}
 	if out.Full {
 		c.starved = true
-	}
-	return l.appendRecords(out)
-}
-
-// appendRecords hands the records of out to the store. Caller holds the lock of the client they are of.
-func (l *Loop) appendRecords(out *session.Output) (ticket uint64) {
-	if len(out.Records) > 0 {
-		ticket = l.b.store.Append(out.Records)
-		clear(out.Records)
-		out.Records = out.Records[:0]
 	}
 	return ticket
 }

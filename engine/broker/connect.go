@@ -46,6 +46,12 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 		sh := b.registry.shard(h.ClientID)
 		sh.mu.Lock()
 		old := sh.m[h.ClientID]
+		if h.Expiry > 0 && b.store != nil && (b.store.Err() != nil || old == nil && b.store.Unavailable()) {
+			sh.mu.Unlock()
+			l.write(cn, session.AppendRefusal(l.scratch[:0], h, codec.ServerUnavailable, "the store takes nothing new"))
+			l.refuseConn(cn, codec.ServerUnavailable, "the store takes nothing new")
+			return
+		}
 		if old == nil || h.CleanStart {
 			if old == nil && b.opts.MaxSessions > 0 && b.sessions.Load() >= int64(b.opts.MaxSessions) {
 				sh.mu.Unlock()
@@ -88,6 +94,8 @@ func (b *Broker) newClient(l *Loop) *client {
 // displace takes the connection away from a session, if it has one, with DISCONNECT 0x8E [MQTT-3.1.4-3], and ends the
 // session if end says so or if it does not outlive its connection. It tells whether the session lives on.
 func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
+	l.join()
+	defer l.part()
 	out := &l.lost
 	out.Reset()
 	c.mu.Lock()
@@ -159,7 +167,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	l.begin(c, out)
 	c.s.Connect(h, now, out)
 	c.resumable.Store(c.s.Resumable())
-	if ticket := l.appendRecords(out); ticket > 0 {
+	if ticket := l.record(c, out); ticket > 0 {
 		// CONNACK leaves once the session is durable, and nothing may go before it [MQTT-3.2.0-1].
 		c.more().gate = ticket
 		l.hold(c, ticket)
@@ -206,6 +214,8 @@ func (l *Loop) closeClient(cn *Conn, c *client, out *session.Output, now Time) {
 
 // detach takes the connection off its session and carries out what that entails. It returns the bytes not yet written.
 func (l *Loop) detach(cn *Conn, c *client, now Time) *bytebufferpool.ByteBuffer {
+	l.join() // what this session gives up and others get of it
+	defer l.part()
 	out := &l.lost
 	out.Reset()
 	c.mu.Lock()

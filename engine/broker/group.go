@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
@@ -39,9 +41,16 @@ const groupTries = 64
 
 // groupQueue holds messages that no member could take at once: the group owns them, so that whichever member has room first
 // gets the next one, and a member that dies takes nothing with it. Safe for concurrent use.
+//
+// In the store it is a session without a client. A message leaves it in the same group of records with which it becomes a
+// member's; a member whose session does not outlive its connection has it in memory only, as with any other subscription.
 type groupQueue struct {
+	durable atomic.Bool // some member's session outlives its connection: what waits is recorded. Never false again
+
 	mu     sync.Mutex
-	msgs   []*session.Message // from head on
+	id     uint64         // Session in records; 0 = it has none yet
+	seq    uint64         // of the newest record
+	items  []groupMessage // from head on
 	head   int
 	bytes  int
 	pumped uint64 // how often someone asked for messages
@@ -51,38 +60,66 @@ type groupQueue struct {
 	hungry bool   // in some loop's list of groups to be tried again at the next tick
 }
 
-func (q *groupQueue) len() int { return len(q.msgs) - q.head }
+// groupMessage is a message in the queue of a group.
+type groupMessage struct {
+	*session.Message
+	seq uint64 // of its record; 0 = it has none
+}
 
-func (q *groupQueue) pop() *session.Message {
-	m := q.msgs[q.head]
-	q.msgs[q.head] = nil
+func (q *groupQueue) len() int { return len(q.items) - q.head }
+
+func (q *groupQueue) pop() groupMessage {
+	m := q.items[q.head]
+	q.items[q.head] = groupMessage{}
 	q.head++
 	q.bytes -= m.Size()
-	if q.head == len(q.msgs) {
-		q.msgs, q.head = q.msgs[:0], 0
-		if cap(q.msgs) > 1024 {
-			q.msgs = nil
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+		if cap(q.items) > 1024 {
+			q.items = nil
 		}
-	} else if q.head > 1024 && q.head > len(q.msgs)/2 {
-		q.msgs = append(q.msgs[:0], q.msgs[q.head:]...)
+	} else if q.head > 1024 && q.head > len(q.items)/2 {
+		q.items = slices.Delete(q.items, 0, q.head)
 		q.head = 0
 	}
 	return m
 }
 
-func (q *groupQueue) push(m *session.Message) {
-	q.msgs = append(q.msgs, m)
+func (q *groupQueue) push(m groupMessage) {
+	q.items = append(q.items, m)
 	q.bytes += m.Size()
 }
 
-func (q *groupQueue) pushFront(m *session.Message) {
+func (q *groupQueue) pushFront(m groupMessage) {
 	if q.head == 0 {
-		q.msgs = append([]*session.Message{nil}, q.msgs...)
+		q.items = append([]groupMessage{{}}, q.items...)
 		q.head = 1
 	}
 	q.head--
-	q.msgs[q.head] = m
+	q.items[q.head] = m
 	q.bytes += m.Size()
+}
+
+// recordWaiting records that m waits for a member. Caller holds q.mu.
+func (l *Loop) recordWaiting(g *router.Group[*client], q *groupQueue, m *session.Message) (seq uint64) {
+	if l.b.store == nil || !q.durable.Load() {
+		return 0
+	}
+	if q.id == 0 {
+		q.id = l.b.nextID.Add(1)
+		l.appendOne(session.Record{Kind: session.SessionPut, Session: q.id, State: &session.State{Group: "$share/" + g.Name() + "/" + g.Filter()}})
+	}
+	q.seq++
+	ticket := l.appendOne(session.Record{Kind: session.QueuePut, Session: q.id, Seq: q.seq, QoS: m.QoS, Message: m})
+	l.ticket = max(l.ticket, ticket)
+	return q.seq
+}
+
+// settleWaiting records that m waits no longer. Caller holds q.mu.
+func (l *Loop) settleWaiting(q *groupQueue, m groupMessage) {
+	if m.seq > 0 {
+		l.appendOne(session.Record{Kind: session.QueueDelete, Session: q.id, Seq: m.seq, Message: m.Message})
+	}
 }
 
 func queueOf(g *router.Group[*client]) *groupQueue {
@@ -119,10 +156,11 @@ func (l *Loop) dispatch(g *router.Group[*client], m *session.Message, refusable 
 		return gone
 	}
 	for q.len() > 0 && (q.len() >= opts.MaxGroupMessages || q.bytes+m.Size() > opts.MaxGroupBytes) {
-		q.pop()
+		l.settleWaiting(q, q.pop())
 		l.countGroupDrop(session.DropGroupFull)
 	}
-	q.push(m.Keep())
+	k := m.Keep()
+	q.push(groupMessage{k, l.recordWaiting(g, q, k)})
 	q.mu.Unlock()
 	l.pump(g, q, now)
 	return true
@@ -186,23 +224,28 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 
 // pump moves the group's queue on until it is empty or no member has room.
 func (l *Loop) pump(g *router.Group[*client], q *groupQueue, now Time) {
+	if q.durable.Load() {
+		l.join() // a message goes from the group's records to a member's
+		defer l.part()
+	}
 	q.mu.Lock()
 	q.pumped++
 	for q.len() > 0 && !q.gone {
 		m := q.pop()
 		seen := q.pumped
 		q.mu.Unlock()
+		given := true
 		if m.Expired(now) {
 			l.countGroupDrop(session.DropExpired)
-			q.mu.Lock()
-			continue
+		} else {
+			given = l.giveToMember(g, q, m.Message, now)
 		}
-		given := l.giveToMember(g, q, m, now)
 		q.mu.Lock()
 		if given {
+			l.settleWaiting(q, m)
 			continue
 		}
-		if q.gone {
+		if q.gone { // its records are gone, too
 			l.countGroupDrop(session.DropGroupGone)
 			break
 		}
@@ -286,7 +329,11 @@ func (l *Loop) joinGroup(c *client, g *router.Group[*client], now Time) {
 	}
 	x.groups = append(x.groups, g)
 	c.mu.Unlock()
-	l.pump(g, queueOf(g), now)
+	q := queueOf(g)
+	if c.resumable.Load() {
+		q.durable.Store(true)
+	}
+	l.pump(g, q, now)
 }
 
 func (l *Loop) leaveGroup(c *client, g *router.Group[*client]) {
@@ -306,7 +353,10 @@ func (l *Loop) leaveGroup(c *client, g *router.Group[*client]) {
 	q := queueOf(g)
 	q.mu.Lock()
 	n := q.len()
-	q.msgs, q.head, q.bytes, q.gone = nil, 0, 0, true
+	q.items, q.head, q.bytes, q.gone = nil, 0, 0, true
+	if q.id > 0 {
+		l.appendOne(session.Record{Kind: session.SessionDelete, Session: q.id})
+	}
 	q.mu.Unlock()
 	l.stats.drops[session.DropGroupGone] += uint64(n)
 }

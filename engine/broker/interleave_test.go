@@ -274,7 +274,7 @@ func TestRetainedMessagesReachTheStoreInTheOrderTheyReplaceEachOther(t *testing.
 		}
 		both.Wait()
 		held, _ := r.b.retained.index.Get([]byte("t"))
-		err := store.Load(func(rec session.Record) error {
+		err := loadAll(store, func(rec session.Record) error {
 			if rec.Message != held {
 				return fmt.Errorf("round %d: the store has %q, the broker %q", round, rec.Message.Payload, held.Payload)
 			}

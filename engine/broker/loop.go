@@ -47,7 +47,10 @@ type Loop struct {
 	sweep           router.Cursor // of loop 0, over all retained messages
 	sweeping        bool
 	unacked         unacked
-	ticket          uint64 // the newest ticket of the message being routed
+	ticket          uint64      // the newest ticket of the message being routed
+	together        sync.Locker // of the store, held while joined > 0
+	joined          int
+	failedReads     []*client // to be tried again at the next tick
 	oneRecord       [1]session.Record
 	stats           stats
 }
@@ -65,6 +68,9 @@ func (b *Broker) NewLoop(wake func()) *Loop {
 	l.box.wake = wake
 	l.seed = uint64(l.index)*0x9E3779B97F4A7C15 + 88172645463325252
 	l.scratch = make([]byte, 0, 4096)
+	if b.store != nil {
+		l.together = b.store.Together()
+	}
 	b.loops = append(b.loops, l)
 	for _, x := range b.loops {
 		x.remote = make([][]*client, len(b.loops))
@@ -216,12 +222,9 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 		}
 		b = b[f.Size:]
 		l.stats.packetsIn++
-		start := len(out.Frames)
 		c.s.Packet(f, now, out)
-		// SUBACK, UNSUBACK and PUBCOMP wait for what they promise. PUBREL to a subscriber and deliveries do not.
-		if ticket := l.appendRecords(out); ticket > 0 && !out.Close && answers(f.Type) {
-			c.s.Hold(ticket, start, out)
-			l.hold(c, ticket)
+		if len(out.Records) > 0 {
+			l.record(c, out)
 		}
 		if out.HasPublish || len(out.Changes) > 0 || out.Why != "" {
 			break
@@ -244,10 +247,6 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 // does not read then counts against its bound at once.
 const maxTurnBytes = 256 << 10
 
-func answers(t codec.PacketType) bool {
-	return t == codec.TypeSubscribe || t == codec.TypeUnsubscribe || t == codec.TypePubrel
-}
-
 // act carries out what a session decided, without its lock. cn is nil for a session without a connection.
 func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 	if out.Drops.Any {
@@ -262,12 +261,19 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 	if out.HasPublish {
 		l.stats.publishIn++
 		id, qos := out.AckID, out.AckQoS
+		if qos > 0 && l.b.unavailable() && l.wouldRecord(c, &out.Publish) {
+			l.refusePublish(cn, c, id, qos, now)
+			return
+		}
+		if qos == codec.QoS2 {
+			l.join() // until it is acknowledged
+		}
 		code, ticket := l.route(&out.Publish, cn != nil && cn.version == codec.V5 && qos > 0, now)
 		if l.handed {
 			l.helpOthers(now)
 		}
 		if qos > 0 {
-			l.unacked = unacked{cn, c, id, qos, code, ticket}
+			l.unacked = unacked{conn: cn, client: c, id: id, qos: qos, code: code, ticket: ticket}
 		}
 	}
 	for _, r := range out.Redispatch {
@@ -293,6 +299,8 @@ type unacked struct {
 	qos    codec.QoS
 	code   codec.ReasonCode
 	ticket uint64 // of the store, 0 = none to wait for
+
+	refused bool // it was not even routed
 }
 
 // acknowledgeLocked answers the PUBLISH in l.unacked. Caller holds c.mu, and the connection is still c's.
@@ -301,9 +309,18 @@ func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
 	l.unacked = unacked{}
 	start := len(out.Frames)
 	c.s.Acknowledge(u.id, u.qos, u.code, out)
-	if ticket := max(u.ticket, l.appendRecords(out)); ticket > 0 {
+	ticket := max(u.ticket, l.record(c, out))
+	u.part(l)
+	if ticket > 0 {
 		c.s.Hold(ticket, start, out)
-		l.hold(c, ticket)
+		l.holdFor(c, out)
+	}
+}
+
+// part ends the group of records that act began.
+func (u *unacked) part(l *Loop) {
+	if u.qos == codec.QoS2 && !u.refused {
+		l.part()
 	}
 }
 
@@ -314,9 +331,11 @@ func (l *Loop) acknowledge(now Time) {
 	c.mu.Lock()
 	if c.conn != cn {
 		// Its connection is gone: the client will repeat the message, and is to be told what became of it.
-		c.s.AcknowledgeLate(l.unacked.id, l.unacked.qos, l.unacked.code, out)
+		u := l.unacked
 		l.unacked = unacked{}
-		l.appendRecords(out)
+		c.s.AcknowledgeLate(u.id, u.qos, u.code, out)
+		l.record(c, out)
+		u.part(l)
 		c.mu.Unlock()
 		return
 	}
@@ -330,15 +349,28 @@ func (l *Loop) acknowledge(now Time) {
 	}
 }
 
-// hold remembers that c waits for the store to reach ticket. Caller holds c.mu; c.conn is on this loop.
+// hold remembers that c waits for the store to reach ticket. Caller holds c.mu.
 func (l *Loop) hold(c *client, ticket uint64) {
-	if x := c.more(); !x.holding {
+	x, owner := c.more(), int(c.owner.Load())
+	if !x.holding {
 		x.holding = true
+		if owner != l.index {
+			l.b.loops[owner].box.post(item{kind: itemHold, client: c})
+			return
+		}
 		l.holding = append(l.holding, c)
 		l.box.waiting.Store(true)
 	}
-	if l.b.durableUpTo.Load() >= ticket {
+	if owner == l.index && l.b.durableUpTo.Load() >= ticket {
 		l.reached = true // before waiting was set, perhaps: then nobody wakes this loop
+	}
+}
+
+// holdFor is hold for what out says was held.
+func (l *Loop) holdFor(c *client, out *session.Output) {
+	if out.Held > 0 {
+		l.hold(c, out.Held)
+		out.Held = 0
 	}
 }
 
@@ -445,6 +477,8 @@ func (l *Loop) drainMailbox(now Time) {
 			l.box.waiting.Store(true)
 		case itemReplay:
 			l.replays = append(l.replays, it.client)
+		case itemLoaded:
+			l.loaded(it.client, it.loaded, now)
 		case itemCall:
 			it.call()
 		}
@@ -647,6 +681,9 @@ func (l *Loop) Tick(now Time) {
 	if len(l.hungry) > 0 {
 		l.feedHungry(now)
 	}
+	if len(l.failedReads) > 0 {
+		l.readAgain(now)
+	}
 	if l.index == 0 && l.b.retained.expiring.Load() > 0 {
 		l.sweepRetained(now)
 	}
@@ -697,6 +734,8 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 
 // parkTimer lets time pass for a session without a connection: will delay, session expiry.
 func (l *Loop) parkTimer(c *client, now Time) {
+	l.join() // a will goes out, and is forgotten, at once
+	defer l.part()
 	out := &l.lost
 	out.Reset()
 	c.mu.Lock()

@@ -17,6 +17,7 @@ const (
 	itemPublish                 // route msg
 	itemHold                    // client waits for the store and belongs to this loop now
 	itemReplay                  // client has retained messages to be sent and belongs to this loop now
+	itemLoaded                  // the store has read for client, which belongs to this loop
 	itemCall                    // call
 )
 
@@ -25,6 +26,7 @@ type item struct {
 	client *client
 	conn   *Conn
 	msg    *session.Message
+	loaded *loaded
 	call   func()
 }
 

@@ -463,7 +463,7 @@ func (r *race) checkRetained() {
 	if r.store == nil {
 		return
 	}
-	err := r.store.Load(func(rec session.Record) error {
+	err := loadAll(r.store, func(rec session.Record) error {
 		if rec.Kind == session.RetainedPut {
 			if topic := string(rec.Message.Topic); held[topic] != rec.Message {
 				r.t.Errorf("%s: the store holds another retained message than the broker", topic)

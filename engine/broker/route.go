@@ -284,6 +284,11 @@ func (g *merger) join(in []router.Match[*client], from uint64) {
 // retain stores or clears the retained message of m's topic.
 func (l *Loop) retain(m *session.Message) {
 	if l.b.store != nil {
+		if m.QoS == codec.QoS0 && l.b.store.Unavailable() {
+			l.stats.drops[session.DropUnstored]++
+			l.stats.dropClient[session.DropUnstored] = ""
+			return
+		}
 		defer l.b.retained.lock(m.Topic).Unlock()
 	}
 	if !l.b.retained.set(m) {
@@ -309,13 +314,6 @@ func (l *Loop) expireRetained(m *session.Message) {
 	if l.b.retained.expire(m) && l.b.store != nil {
 		l.appendOne(session.Record{Kind: session.RetainedDelete, Filter: string(m.Topic)})
 	}
-}
-
-func (l *Loop) appendOne(r session.Record) (ticket uint64) {
-	l.oneRecord[0] = r
-	ticket = l.b.store.Append(l.oneRecord[:])
-	l.oneRecord[0] = session.Record{}
-	return ticket
 }
 
 // applyChanges brings the router up to date with a session's subscriptions. cn is the connection that asked for them, nil for

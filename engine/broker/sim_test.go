@@ -65,22 +65,21 @@ const (
 
 // simClient is a correct MQTT client with a durable session, over a link that may break.
 type simClient struct {
-	s      *sim
-	name   string
-	w      *wire
-	up     bool // CONNACK seen on w
-	known  bool // some CONNACK was seen: the session must be there from then on
-	v      codec.Version
-	recv   uint16
-	subs   map[string]bool // topics of acknowledged subscriptions
-	asked  map[uint16]string
-	nextID uint16
-	open   []*simMessage   // own QoS 1/2 messages not finished, in order
-	rec    map[uint16]bool // inbound QoS 2 awaiting PUBREL
-	unack  map[uint16]bool // deliveries on this connection not yet acknowledged
-	late   [][]byte        // own packets not yet handed to the link
-	got    map[int]int     // message -> times passed to the application
-	order  map[string]int  // publisher/topic/qos -> newest number seen
+	s     *sim
+	name  string
+	w     *wire
+	up    bool // CONNACK seen on w
+	known bool // some CONNACK was seen: the session must be there from then on
+	v     codec.Version
+	recv  uint16
+	subs  map[string]bool // topics of acknowledged subscriptions
+	asked map[uint16]string
+	open  []*simMessage   // own QoS 1/2 messages not finished, in order
+	rec   map[uint16]bool // inbound QoS 2 awaiting PUBREL
+	unack map[uint16]bool // deliveries on this connection not yet acknowledged
+	late  [][]byte        // own packets not yet handed to the link
+	got   map[int]int     // message -> times passed to the application
+	order map[string]int  // publisher/topic/qos -> newest number seen
 }
 
 var simTopics = []string{"t/0", "t/1", "t/2"}
@@ -90,6 +89,7 @@ func runSim(t *testing.T, seed int64, steps int) {
 	s.rig = newRigWithStore(t, 1+s.rnd.Intn(3), s.store, func(o *Options) {
 		o.WideFanout = 2 + s.rnd.Intn(4)
 		o.Session.MaxInflight = uint16(1 + s.rnd.Intn(20))
+		o.Session.QueueWindow = 1 + s.rnd.Intn(8)
 		if s.rnd.Intn(2) == 0 {
 			o.MaxOutboundBytes = 100
 		}
@@ -233,15 +233,15 @@ func (c *simClient) flushLate() {
 	}
 }
 
+// id is the lowest one that is free: the sooner it is used again, the worse for a broker that has not forgotten it.
 func (c *simClient) id() uint16 {
-	for {
-		c.nextID++
-		used := c.nextID == 0 || c.asked[c.nextID] != ""
+	for id := uint16(1); ; id++ {
+		used := c.asked[id] != ""
 		for _, m := range c.open {
-			used = used || m.id == c.nextID
+			used = used || m.id == id
 		}
 		if !used {
-			return c.nextID
+			return id
 		}
 	}
 }
@@ -258,9 +258,6 @@ func (c *simClient) publish() {
 		return
 	}
 	m := &simMessage{n: len(s.sent) + 1, from: c, qos: codec.QoS(s.rnd.Intn(3)), topic: simTopics[s.rnd.Intn(len(simTopics))]}
-	if s.crashes {
-		m.qos = min(m.qos, codec.QoS1)
-	}
 	retained := s.rnd.Intn(10) == 0 && m.qos == codec.QoS1
 	if retained {
 		// One retained topic for each publisher, so that the last one is known.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/persist"
 )
 
@@ -16,6 +17,11 @@ func (r *rig) crashAndRestart(store *persist.Memory) *rig {
 		r.t.Fatal(err)
 	}
 	return next
+}
+
+// loadAll visits all that is in the store, in one part.
+func loadAll(s Store, visit func(session.Record) error) error {
+	return s.Load(func() func(session.Record) error { return visit })
 }
 
 func (r *rig) commit(store *persist.Memory, n int) {

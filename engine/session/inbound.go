@@ -195,11 +195,18 @@ func (s *Session) Recorded(ticket uint64, out *Output) {
 // the packet repeats what was said before.
 func (s *Session) promise(start int, out *Output) {
 	switch {
+	case out.Close:
 	case len(out.Records) > 0:
 		out.Await, out.AwaitFrom = true, start
-	case s.more != nil && s.more.ticket > out.DurableUpTo:
+	case s.mustHold(out):
 		s.Hold(s.more.ticket, start, out)
 	}
+}
+
+// mustHold tells whether records of earlier calls are under way, or something that must not be overtaken still waits for them.
+func (s *Session) mustHold(out *Output) bool {
+	m := s.more
+	return m != nil && (m.ticket > out.DurableUpTo || len(m.held) > 0)
 }
 
 // Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket: acknowledgements,

@@ -390,7 +390,7 @@ func (s *Session) drainQueue(now Time, out *Output) {
 		if x.qos == 0 {
 			continue
 		}
-		if x.qos == codec.QoS2 && m.ticket > out.DurableUpTo {
+		if x.qos == codec.QoS2 && s.durable() && s.mustHold(out) {
 			s.Hold(m.ticket, start, out)
 		}
 		if s.expiry == 0 && x.group == nil {
