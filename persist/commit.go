@@ -2,6 +2,7 @@ package persist
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -12,7 +13,7 @@ import (
 
 // The way of a record to the disk.
 //
-//	loops ──Append──▶ pending ──take──▶ committer ──apply──▶ inflight ──▶ syncer ──Notify──▶ loops
+//	loops ──Append──▶ pending ──take──▶ committer ──apply──▶ inflight ──▶ syncer ──tell──▶ loops
 //
 // Append is called on event loops under a client's lock. All it does is to copy the record, pointers and all, to the
 // end of the pending batch: what is behind the pointers does not change any more, so encoding can be left to the one
@@ -28,14 +29,19 @@ import (
 // pipelineDepth ahead. Pebble makes one fsync for all batches that wait. One fsync takes long enough for the next
 // batches to be prepared, and a batch of a few records costs a fraction of what it would with an fsync of its own.
 //
+// Groups. A loop that holds its lock of Together may append several times, for several sessions, and all of that is one fact: a
+// QoS 2 identifier that was received and the deliveries of its message must not be parted by a crash. So take locks them all
+// before it cuts what is pending from what comes next. Each loop has a lock of its own, on its own cache line, which costs it next to
+// nothing until the committer comes by. And what was taken is one Pebble batch, one record in the log, however large: a place to cut it
+// would have to be one that no group spans, and with loops in groups most of the time there is hardly one. Beyond half a
+// memtable Pebble logs a batch and makes a table of it, without a memtable. That is slower, but happens only when
+// the disk was too slow for a long time, and is bounded by MaxPendingBytes.
+//
 // The road not taken: encoding in Append, into a batch that the loops share. It makes the lock last longer, and the
 // message that is acknowledged before the batch is taken would have to be cut out of bytes again.
 
 // pipelineDepth is how many batches are applied and wait for their fsync.
 const pipelineDepth = 8
-
-// maxBatchBytes is where a batch is cut. Above half a memtable Pebble would take a slower way.
-const maxBatchBytes = 2 << 20
 
 // maxSpareRecords is how many records a slice may hold to be used again.
 const maxSpareRecords = 64 << 10
@@ -62,7 +68,7 @@ func (k kindSet) has(kinds ...session.RecordKind) bool {
 	return false
 }
 
-// inflight is an applied batch. ticket is 0 if more of the same ticket follows.
+// inflight is an applied batch.
 type inflight struct {
 	b      *pebble.Batch // nil: nothing had to be written
 	ticket uint64
@@ -125,21 +131,77 @@ func (p *Pebble) Append(records []session.Record) (ticket uint64) {
 	return ticket
 }
 
-// take waits for records and returns them all; false when the store has stopped and there are none.
-func (p *Pebble) take() (taken, bool) {
+// Together returns a lock for one loop, see broker.Store. Lock it before any other lock that a loop may want while it
+// holds its own: the committer holds them all when it takes a batch.
+func (p *Pebble) Together() sync.Locker {
+	p.groups.mu.Lock()
+	defer p.groups.mu.Unlock()
+	g := &group{}
+	p.groups.all = append(p.groups.all, g)
+	return g
+}
+
+// group is the lock of one loop, alone on its cache lines.
+type group struct {
+	sync.Mutex
+	_ [128 - unsafe.Sizeof(sync.Mutex{})]byte
+}
+
+// groups are all of them.
+type groups struct {
+	mu  sync.Mutex
+	all []*group
+}
+
+// lock waits until no group is open, and lets none begin.
+func (g *groups) lock() {
+	g.mu.Lock()
+	for _, x := range g.all {
+		x.Lock()
+	}
+}
+
+func (g *groups) unlock() {
+	for _, x := range g.all {
+		x.Unlock()
+	}
+	g.mu.Unlock()
+}
+
+// OnDurable says who is told of a ticket when it and all before it are durable, on a goroutine of the store, tickets ascending. tell
+// must not block. Only before the first Append.
+func (p *Pebble) OnDurable(tell func(ticket uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.pending.records) == 0 {
-		if p.stopped {
-			return taken{}, false
-		}
-		p.idle = true
-		p.work.Wait()
+	p.tell = tell
+}
+
+// take waits for records and returns them all; false when the store has stopped and there are none.
+func (p *Pebble) take() (taken, bool) {
+	if !p.awaitRecords() {
+		return taken{}, false
 	}
+	p.groups.lock()
+	defer p.groups.unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	t := p.pending
 	p.pending = taken{ticket: t.ticket + 1, records: p.spare}
 	p.spare, p.last, p.idle = nil, nil, false
 	return t, true
+}
+
+func (p *Pebble) awaitRecords() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.pending.records) == 0 {
+		if p.stopped {
+			return false
+		}
+		p.idle = true
+		p.work.Wait()
+	}
+	return true
 }
 
 // giveBack lets the slice of a batch be used again.
@@ -183,12 +245,6 @@ func (p *Pebble) commit(t taken) error {
 		if err := w.write(b, &t.records[i], w.fate[i]); err != nil {
 			return err
 		}
-		if b.Len() >= maxBatchBytes {
-			if err := p.apply(b, 0); err != nil {
-				return err
-			}
-			b = p.db.NewBatch()
-		}
 	}
 	p.stats.records.Add(uint64(len(t.records)))
 	return p.apply(b, t.ticket)
@@ -222,11 +278,14 @@ func (p *Pebble) syncer() {
 				p.fail(fmt.Errorf("sync: %w", err))
 			}
 		}
-		if f.ticket == 0 || p.hasFailed() {
+		if p.hasFailed() {
 			continue
 		}
 		p.stats.durable.Store(f.ticket)
-		p.opts.Notify(f.ticket)
+		p.readers.reached(f.ticket)
+		if p.tell != nil {
+			p.tell(f.ticket)
+		}
 	}
 }
 

@@ -4,20 +4,24 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
 // formatVersion counts changes of keys or values that older programs cannot read. It is written when a store is made
-// and checked when it is opened.
-const formatVersion = 1
+// and checked when it is opened. This program reads all formats up to it and writes only this one:
+//
+//	1
+//	2  State.Group; the size of a message beside the id of it
+const formatVersion = 2
 
 // Values. Numbers are varints, strings are their length and their bytes; what stands last has no length.
 //
 //	message   flags topic [properties] [expires] [from] payload      flags: QoS, retain, which of [] are there
-//	owed      flags [ids] (message | id:8)                           flags: QoS, retain, ids there, message inside
-//	state     version flags expiry expiresAt sentUpTo userName clientID
+//	owed      flags [ids] (message | [size] id:8)                    flags: QoS, retain, ids there, message inside, size there
+//	state     version flags expiry expiresAt sentUpTo userName [group] clientID
 //	options   flags identifier                                       flags: QoS, no local, as published, handling
 //	will      flags delay [expiry] due message
 
@@ -33,8 +37,10 @@ const (
 
 	owedIDs    = 0x08
 	owedInline = 0x10
+	owedSized  = 0x20 // always there, but not in format 1
 
 	stateConnected = 0x01
+	stateGroup     = 0x02
 
 	optionNoLocal     = 0x04
 	optionAsPublished = 0x08
@@ -102,6 +108,8 @@ func appendOwed(dst []byte, r *session.Record, id uint64) []byte {
 	}
 	if id == 0 {
 		flags |= owedInline
+	} else {
+		flags |= owedSized
 	}
 	dst = append(dst, flags)
 	if len(r.IDs) > 0 {
@@ -113,19 +121,26 @@ func appendOwed(dst []byte, r *session.Record, id uint64) []byte {
 	if id == 0 {
 		return appendMessage(dst, r.Message)
 	}
+	dst = binary.AppendUvarint(dst, uint64(r.Message.Size()))
 	return binary.BigEndian.AppendUint64(dst, id)
 }
 
-// parseOwed fills r except for a message that has its own key, whose id it returns. The message, if inside, is not
-// parsed but returned as it is.
-func parseOwed(b []byte, r *session.Record) (id uint64, inline []byte, err error) {
+// owed is the message of a queue entry.
+type owed struct {
+	id     uint64 // of the message's own key; 0: it is inline
+	inline []byte // encoded
+	size   int    // of the message; -1: unknown
+}
+
+// parseOwed fills r except for the message.
+func parseOwed(b []byte, r *session.Record) (o owed, err error) {
 	d := reader{b: b}
 	flags := d.byte()
 	r.QoS, r.Retain = codec.QoS(flags&flagQoS), flags&flagRetain != 0
 	if flags&owedIDs != 0 {
 		n := d.number()
 		if n > uint64(len(d.b)) {
-			return 0, nil, fmt.Errorf("owed: %w", errTruncated)
+			return o, fmt.Errorf("owed: %w", errTruncated)
 		}
 		r.IDs = make([]uint32, n)
 		for i := range r.IDs {
@@ -133,16 +148,43 @@ func parseOwed(b []byte, r *session.Record) (id uint64, inline []byte, err error
 		}
 	}
 	if flags&owedInline != 0 {
-		inline = d.rest()
-	} else if b := d.rest(); len(b) == 8 {
-		id = binary.BigEndian.Uint64(b)
+		o.inline = d.rest()
+		o.size = messageSize(o.inline)
 	} else {
-		d.err = errTruncated
+		o.size = -1
+		if flags&owedSized != 0 {
+			o.size = int(min(d.number(), math.MaxInt32))
+		}
+		if b := d.rest(); len(b) == 8 {
+			o.id = binary.BigEndian.Uint64(b)
+		} else {
+			d.err = errTruncated
+		}
 	}
 	if d.err != nil {
-		return 0, nil, fmt.Errorf("owed: %w", d.err)
+		return o, fmt.Errorf("owed: %w", d.err)
 	}
-	return id, inline, nil
+	return o, nil
+}
+
+// messageSize is the Size of the encoded message, -1 if it cannot be read.
+func messageSize(b []byte) int {
+	r := reader{b: b}
+	flags := r.byte()
+	size := len(r.string())
+	if flags&messageProperties != 0 {
+		size += len(r.string())
+	}
+	if flags&messageExpires != 0 {
+		r.signed()
+	}
+	if flags&messageFrom != 0 {
+		r.number()
+	}
+	if size += len(r.rest()); r.err != nil {
+		return -1
+	}
+	return size
 }
 
 // owedID returns only the id of the message an owed value refers to, 0 if it is inside.
@@ -158,19 +200,30 @@ func appendState(dst []byte, st *session.State) []byte {
 	if st.Connected {
 		flags |= stateConnected
 	}
+	if st.Group != "" {
+		flags |= stateGroup
+	}
 	dst = append(dst, byte(st.Version), flags)
 	dst = binary.AppendUvarint(dst, uint64(st.Expiry))
 	dst = binary.AppendVarint(dst, int64(st.ExpiresAt))
 	dst = binary.AppendUvarint(dst, st.SentUpTo)
 	dst = appendString(dst, st.UserName)
+	if st.Group != "" {
+		dst = appendString(dst, st.Group)
+	}
 	return append(dst, st.ClientID...)
 }
 
 func parseState(b []byte) (*session.State, error) {
 	r := reader{b: b}
-	st := &session.State{Version: codec.Version(r.byte()), Connected: r.byte()&stateConnected != 0}
+	version, flags := r.byte(), r.byte()
+	st := &session.State{Version: codec.Version(version), Connected: flags&stateConnected != 0}
 	st.Expiry, st.ExpiresAt, st.SentUpTo = uint32(r.number()), session.Time(r.signed()), r.number()
-	st.UserName, st.ClientID = string(r.string()), string(r.rest())
+	st.UserName = string(r.string())
+	if flags&stateGroup != 0 {
+		st.Group = string(r.string())
+	}
+	st.ClientID = string(r.rest())
 	if r.err != nil {
 		return nil, fmt.Errorf("session: %w", r.err)
 	}

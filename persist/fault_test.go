@@ -68,8 +68,8 @@ func TestFullDiskDelaysUntilThereIsSpace(t *testing.T) {
 	for n := range 5000 { // more than the pipeline takes
 		last = p.Append(retained(n))
 	}
-	if !p.Overloaded() {
-		t.Error("not overloaded")
+	if !p.Unavailable() {
+		t.Error("available")
 	}
 	if d.newest() >= ticket {
 		t.Error("reported durable without space")
@@ -79,8 +79,8 @@ func TestFullDiskDelaysUntilThereIsSpace(t *testing.T) {
 	if err := p.Err(); err != nil {
 		t.Errorf("there is space again, but Err is %v", err)
 	}
-	if p.Append(nil); p.Overloaded() && p.Stats().PendingBytes == 0 {
-		t.Error("still overloaded")
+	if p.Append(nil); p.Unavailable() && p.Stats().PendingBytes == 0 {
+		t.Error("still unavailable")
 	}
 	closeTest(t, p)
 	p, _ = openTest(t, fs, nil)
@@ -123,7 +123,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 	disk.stop() // too late: nobody knows what the disk has
 	p.Append(retained(3))
-	if !p.Overloaded() || !errors.Is(p.Err(), syscall.EIO) {
+	if !p.Unavailable() || !errors.Is(p.Err(), syscall.EIO) {
 		t.Error("a failed store takes more")
 	}
 	if err := p.Close(); !errors.Is(err, syscall.EIO) {
@@ -153,7 +153,7 @@ func TestNothingIsLostWhereverAWriteFails(t *testing.T) {
 			disk.start(failure)
 			d := newDurable()
 			failed := make(chan struct{}, 1000)
-			p, err := open("dir/store", Options{FS: disk.fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, Notify: d.notify,
+			p, err := open("dir/store", Options{FS: disk.fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20,
 				OnError: func(error) { failed <- struct{}{} }}, time.Millisecond)
 			if err != nil {
 				if !errors.Is(err, failure) && !strings.Contains(err.Error(), failure.Error()) {
@@ -161,6 +161,7 @@ func TestNothingIsLostWhereverAWriteFails(t *testing.T) {
 				}
 				continue
 			}
+			p.OnDurable(d.notify)
 			w, m := newWorld(uint64(at)), model{}
 			tickets, states := []uint64{0}, [][]string{m.lines()}
 			for range 300 {
@@ -205,7 +206,7 @@ func TestTableThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 		t.Errorf("told of %v", err)
 	}
 	d.wait(p.Append(retained(2))) // the log has space
-	if p.Overloaded() || p.Err() != nil {
+	if p.Unavailable() || p.Err() != nil {
 		t.Errorf("the log is well, but: %v", p.Err())
 	}
 	disk.stop()

@@ -1,288 +1,245 @@
 package persist
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
-	"weak"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/gannetmq/gannet/engine/session"
 )
 
+// Bringing back what is stored.
+//
+// A broker with a million sessions must not keep them waiting while one core reads. So the sessions are cut into parts by their
+// numbers, and the retained messages by their topics, and as many goroutines as there are cores take part after part. Each walks
+// the two halves of its sessions in step (see keys.go), and counts for itself what refers to shared messages; the
+// counts are added up at the end. The parts are many more than the goroutines, so that it does not matter that they differ in size.
+//
+// Where the hot half has something of a session that the cold half does not know, the session has ended. It is deleted here: a
+// later session may get the number again.
+
+// partsPerWorker is how many parts there are for each goroutine.
+const partsPerWorker = 16
+
+// maxSweepBytes is how much a batch of deletions may hold.
+const maxSweepBytes = 1 << 20
+
 // Loaded counts what Load visited.
 type Loaded struct {
 	Sessions, Subscriptions, Queued, Received, Wills, Retained int
 
-	Shared int // messages that several of the Queued have in common
-	Swept  int // shared messages that nobody was owed any more
+	Shared  int // messages that several of the Queued have in common
+	Swept   int // shared messages that nobody was owed any more
+	Orphans int // ranges of deliveries whose sessions were gone, deleted
 }
 
-// Loaded returns what Load visited, so far or in all.
-func (p *Pebble) Loaded() Loaded { return p.loaded }
+func (c *Loaded) add(d Loaded) {
+	c.Sessions += d.Sessions
+	c.Subscriptions += d.Subscriptions
+	c.Queued += d.Queued
+	c.Received += d.Received
+	c.Wills += d.Wills
+	c.Retained += d.Retained
+	c.Shared += d.Shared
+	c.Swept += d.Swept
+	c.Orphans += d.Orphans
+}
 
-// Load visits what is stored; see broker.Store. Only one session is held in memory at a time, with what visit keeps.
-// An error of visit ends it and is returned as it is.
-func (p *Pebble) Load(visit func(session.Record) error) (err error) {
+// Loaded returns what Load visited, so far or in all. Safe for concurrent use.
+func (p *Pebble) Loaded() Loaded {
+	p.loadedMu.Lock()
+	defer p.loadedMu.Unlock()
+	return p.loaded
+}
+
+func (p *Pebble) count(d Loaded) {
+	p.loadedMu.Lock()
+	defer p.loadedMu.Unlock()
+	p.loaded.add(d)
+}
+
+// Load visits what is stored; see broker.Store. visitor is called from this goroutine, for each of those that will visit. Sessions
+// come one by one and with ascending numbers to each visit function, and nothing of them is held in memory but what visit keeps. The first
+// error of a visit function ends it all and is returned as it is.
+func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 	defer recoverFatal(&err)
-	l := loader{p: p, visit: visit, messages: make(map[uint64]weak.Pointer[session.Message]), nextLine: time.Now().Add(time.Second)}
-	if l.cold, err = l.iterate(prefixSession); err != nil {
-		return err
-	}
-	defer closeInto(&err, l.cold)
-	if l.hot, err = l.iterate(prefixHot); err != nil {
-		return err
-	}
-	defer closeInto(&err, l.hot)
-	if err := l.sessions(); err != nil {
-		return err
-	}
-	if err := l.retained(); err != nil {
-		return err
-	}
-	return l.sweep()
-}
-
-// loader walks the two halves of the sessions in step.
-type loader struct {
-	p         *Pebble
-	visit     func(session.Record) error
-	cold, hot *pebble.Iterator
-	messages  map[uint64]weak.Pointer[session.Message] // shared ones, as long as visit keeps them
-	nextLine  time.Time
-}
-
-// iterate returns an iterator at the first key with a prefix.
-func (l *loader) iterate(prefix byte) (*pebble.Iterator, error) {
-	it, err := l.p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
-	if err == nil {
-		it.First()
-	}
-	return it, err
-}
-
-func (l *loader) sessions() error {
-	for l.cold.Valid() {
-		sid, ok := keyNumber(l.cold.Key())
-		if !ok {
-			return badKey(l.cold.Key())
-		}
-		if len(l.cold.Key()) > numberKeySize {
-			l.cold.Next() // of a session that is not there
-			continue
-		}
-		if err := l.session(sid); err != nil {
-			return err
-		}
-		l.p.loaded.Sessions++
-		l.progress()
-	}
-	return l.cold.Error()
-}
-
-func (l *loader) session(sid uint64) error {
-	value, err := l.cold.ValueAndErr()
+	workers := runtime.GOMAXPROCS(0)
+	parts, err := p.parts(partsPerWorker * workers)
 	if err != nil {
 		return err
 	}
-	st, err := parseState(value)
+	loaders := make([]loader, min(workers, len(parts)))
+	for i := range loaders {
+		loaders[i] = loader{p: p, visit: visitor(), refs: make(map[uint64]uint32), releasing: make(map[deliveryKey]struct{})}
+	}
+	stopProgress := p.logProgress()
+	err = p.runLoaders(loaders, parts)
+	stopProgress()
 	if err != nil {
-		return fmt.Errorf("session %d: %w", sid, err)
-	}
-	if err := l.visit(session.Record{Kind: session.SessionPut, Session: sid, State: st}); err != nil {
 		return err
 	}
-	will, err := l.subscriptions(sid)
-	if err != nil {
-		return err
+	for i := range loaders {
+		for id, n := range loaders[i].refs {
+			p.w.refs[id] += n
+		}
+		maps.Copy(p.w.releasing, loaders[i].releasing)
 	}
-	if err := l.queue(sid); err != nil {
-		return err
-	}
-	if will == nil {
-		return nil
-	}
-	l.p.loaded.Wills++
-	return l.visit(session.Record{Kind: session.WillPut, Session: sid, Will: will})
+	return p.sweep()
 }
 
-// subscriptions visits the rest of the cold half, but for the will, which comes last and is returned.
-func (l *loader) subscriptions(sid uint64) (will *session.Will, err error) {
-	for l.cold.Next() {
-		key := l.cold.Key()
-		if n, ok := keyNumber(key); !ok || n != sid {
-			return will, nil
-		}
-		value, err := l.cold.ValueAndErr()
-		if err != nil {
-			return nil, err
-		}
-		switch rest := key[numberKeySize:]; {
-		case rest[0] == coldSubscription:
-			r := session.Record{Kind: session.SubscriptionPut, Session: sid, Filter: string(rest[1:])}
-			if r.Options, err = parseOptions(value); err != nil {
-				return nil, fmt.Errorf("session %d: filter %q: %w", sid, r.Filter, err)
-			}
-			if err := l.visit(r); err != nil {
-				return nil, err
-			}
-			l.p.loaded.Subscriptions++
-		case rest[0] == coldWill && len(rest) == 1:
-			if will, err = parseWill(value); err != nil {
-				return nil, fmt.Errorf("session %d: %w", sid, err)
-			}
-		default:
-			return nil, badKey(key)
+// runLoaders returns when all have ended, with the first error.
+func (p *Pebble) runLoaders(loaders []loader, parts []part) (err error) {
+	errs := make(chan error, len(loaders))
+	var next atomic.Int64
+	for i := range loaders {
+		go func() { errs <- loaders[i].run(parts, &next) }()
+	}
+	for range loaders {
+		if e := <-errs; e != nil && err == nil {
+			err = e
+			next.Store(int64(len(parts))) // no more
 		}
 	}
-	return will, l.cold.Error()
-}
-
-// queue visits the hot half. Entries of sessions that are not there are passed over.
-func (l *loader) queue(sid uint64) error {
-	if l.hot.Valid() && bytes.Compare(l.hot.Key(), appendNumberKey(nil, prefixHot, sid)) < 0 {
-		l.hot.SeekGE(appendNumberKey(nil, prefixHot, sid))
-	}
-	for ; l.hot.Valid(); l.hot.Next() {
-		key := l.hot.Key()
-		n, ok := keyNumber(key)
-		if !ok || len(key) < receivedKeySize {
-			return badKey(key)
-		}
-		if n != sid {
-			return nil
-		}
-		r := session.Record{Session: sid}
-		switch {
-		case key[numberKeySize] == hotQueue && len(key) == queueKeySize:
-			r.Kind, r.Seq = session.QueuePut, parseQueueKey(key)
-			if err := l.owed(&r); err != nil {
-				return fmt.Errorf("session %d: delivery %d: %w", sid, r.Seq, err)
-			}
-			l.p.loaded.Queued++
-		case key[numberKeySize] == hotQueue && len(key) == releasedKeySize:
-			r.Kind, r.Seq = session.QueueRelease, parseQueueKey(key)
-			l.p.w.releasing[deliveryKey{sid, r.Seq}] = struct{}{}
-			l.p.loaded.Queued++
-		case key[numberKeySize] == hotReceived && len(key) == receivedKeySize:
-			r.Kind, r.ID = session.ReceivedPut, binary.BigEndian.Uint16(key[numberKeySize+1:])
-			l.p.loaded.Received++
-		default:
-			return badKey(key)
-		}
-		if err := l.visit(r); err != nil {
-			return err
-		}
-	}
-	return l.hot.Error()
-}
-
-// owed fills r from the value of a queue entry.
-func (l *loader) owed(r *session.Record) error {
-	value, err := l.hot.ValueAndErr()
-	if err != nil {
-		return err
-	}
-	id, inline, err := parseOwed(value, r)
-	if err != nil {
-		return err
-	}
-	if id == 0 {
-		if r.Message, err = parseMessage(inline); err == nil {
-			r.Message.StoreID = storedInline
-		}
-		return err
-	}
-	l.p.w.refs[id]++
-	r.Message, err = l.message(id)
 	return err
 }
 
-// message returns a shared message, the same one for all who are owed it if it is still in use.
-func (l *loader) message(id uint64) (*session.Message, error) {
-	if m := l.messages[id].Value(); m != nil {
-		return m, nil
+// logProgress says every second how far Load is, until the returned function is called.
+func (p *Pebble) logProgress() (stop func()) {
+	quit := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		for {
+			select {
+			case <-second.C:
+				c := p.Loaded()
+				p.opts.Log.Info("loading the store", "store", p.dir, "sessions", c.Sessions, "queued", c.Queued, "retained", c.Retained)
+			case <-quit:
+				return
+			}
+		}
+	})
+	return func() {
+		close(quit)
+		ended.Wait()
 	}
-	value, closer, err := l.p.db.Get(appendNumberKey(nil, prefixMessage, id))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, fmt.Errorf("message %d is not in the store", id)
-	} else if err != nil {
-		return nil, err
-	}
-	m, err := parseMessage(value)
-	if err = errors.Join(err, closer.Close()); err != nil {
-		return nil, err
-	}
-	m.StoreID = id
-	l.messages[id] = weak.Make(m)
-	return m, nil
 }
 
-func (l *loader) retained() (err error) {
-	it, err := l.iterate(prefixRetained)
+// part is what one goroutine loads at a time: some sessions, or some retained messages.
+type part struct {
+	first, last  uint64 // sessions, both included
+	lower, upper []byte // keys of retained messages; nil: sessions
+}
+
+// parts cuts the store into about n parts of sessions and n of retained messages. What is long begins first.
+func (p *Pebble) parts(n int) (all []part, err error) {
+	first, last, err := p.keyRange(prefixRetained)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if first != nil {
+		cuts := append(cutKeys(first, last, n), []byte{prefixRetained + 1})
+		lower := []byte{prefixRetained}
+		for _, upper := range cuts {
+			all = append(all, part{lower: lower, upper: upper})
+			lower = upper
+		}
+	}
+	if first, last, err = p.keyRange(prefixSession); err != nil {
+		return nil, err
+	}
+	from, _ := keyNumber(first)
+	to, _ := keyNumber(last)
+	step := (to-from)/uint64(n) + 1
+	sessions := []part{{first: 0}}
+	for x := from + step; x > from && x <= to; x += step {
+		sessions[len(sessions)-1].last = x - 1
+		sessions = append(sessions, part{first: x})
+	}
+	sessions[len(sessions)-1].last = math.MaxUint64
+	return append(all, sessions...), nil
+}
+
+// keyRange returns the first and the last key with a prefix, nil if there is none.
+func (p *Pebble) keyRange(prefix byte) (first, last []byte, err error) {
+	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	if err != nil {
+		return nil, nil, err
 	}
 	defer closeInto(&err, it)
-	for ; it.Valid(); it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		m, err := parseMessage(value)
-		if err != nil {
-			return fmt.Errorf("retained %q: %w", it.Key()[1:], err)
-		}
-		if err := l.visit(session.Record{Kind: session.RetainedPut, Message: m}); err != nil {
-			return err
-		}
-		l.p.loaded.Retained++
-		l.progress()
+	if it.First() {
+		first = append(first, it.Key()...)
 	}
-	return nil
+	if it.Last() {
+		last = append(last, it.Key()...)
+	}
+	return first, last, it.Error()
+}
+
+// cutKeys returns up to n-1 keys between first and last, ascending, at even distances as far as the eight bytes tell in which the
+// two begin to differ.
+func cutKeys(first, last []byte, n int) (cuts [][]byte) {
+	same := 0
+	for same < len(first) && same < len(last) && first[same] == last[same] {
+		same++
+	}
+	number := func(key []byte) uint64 {
+		var b [8]byte
+		copy(b[:], key[same:])
+		return binary.BigEndian.Uint64(b[:])
+	}
+	from, to := number(first), number(last)
+	step := (to-from)/uint64(n) + 1
+	for x := from + step; x > from && x <= to; x += step {
+		cuts = append(cuts, binary.BigEndian.AppendUint64(append([]byte(nil), first[:same]...), x))
+	}
+	return cuts
 }
 
 // sweep deletes shared messages that nobody is owed: what a session that ended was owed while its keys were dropped,
 // if the process ended before it was counted.
-func (l *loader) sweep() (err error) {
-	l.p.loaded.Shared = len(l.p.w.refs)
-	it, err := l.iterate(prefixMessage)
+func (p *Pebble) sweep() (err error) {
+	n := Loaded{Shared: len(p.w.refs)}
+	defer func() { p.count(n) }()
+	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixMessage}, UpperBound: []byte{prefixMessage + 1}})
 	if err != nil {
 		return err
 	}
-	b := l.p.db.NewBatch()
-	defer closeInto(&err, b)
 	defer closeInto(&err, it)
-	for ; it.Valid(); it.Next() {
+	b := p.db.NewBatch()
+	defer closeInto(&err, b)
+	for it.First(); it.Valid(); it.Next() {
 		id, ok := keyNumber(it.Key())
 		if !ok {
 			return badKey(it.Key())
 		}
-		if l.p.w.refs[id] > 0 {
+		if p.w.refs[id] > 0 {
 			continue
 		}
-		l.p.loaded.Swept++
+		n.Swept++
 		if err := b.SingleDelete(it.Key(), nil); err != nil {
 			return err
 		}
+		if b.Len() >= maxSweepBytes {
+			if err := p.db.Apply(b, pebble.NoSync); err != nil {
+				return err
+			}
+			b.Reset()
+		}
 	}
-	return l.p.db.Apply(b, pebble.NoSync)
-}
-
-// progress says every second how far it is.
-func (l *loader) progress() {
-	c := &l.p.loaded
-	if (c.Sessions+c.Retained)%1024 != 0 {
-		return
+	if err := it.Error(); err != nil {
+		return err
 	}
-	if now := time.Now(); now.After(l.nextLine) {
-		l.nextLine = now.Add(time.Second)
-		l.p.opts.Log.Info("loading the store", "store", l.p.dir, "sessions", c.Sessions, "queued", c.Queued, "retained", c.Retained)
-	}
+	return p.db.Apply(b, pebble.NoSync)
 }
 
 // closeInto closes an iterator, whose own error counts as well, or a batch.

@@ -38,13 +38,14 @@ type Options struct {
 	// MaxOpenFiles bounds the descriptors for tables. 0 = 500.
 	MaxOpenFiles int
 	// MaxPendingBytes bounds the records that wait for the committer, with their messages. 0 = 256 MiB. Append may not block,
-	// and a record of a session cannot be refused once the session has acted on it; so beyond the bound Overloaded
+	// and a record of a session cannot be refused once the session has acted on it; so beyond the bound Unavailable
 	// is true, and the caller has to refuse what would make new records. Records in spite of that are taken.
 	MaxPendingBytes int64
 
-	// Notify is called with a ticket when it and all before it are durable, from a goroutine of the store, tickets ascending.
-	// It must not block.
-	Notify func(ticket uint64)
+	// Window is how many deliveries of a session that was connected come with their Message from Load: as many as can be in
+	// flight. Of a session that was parked those come with it that were sent, of a group's queue all. 0 = all of every session.
+	Window int
+
 	// OnError is told once of each fault of the disk, see Err. It must not block and not call Close.
 	OnError func(error)
 	// Log gets an operator's lines. nil = none.
@@ -65,9 +66,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxPendingBytes == 0 {
 		o.MaxPendingBytes = 256 << 20
-	}
-	if o.Notify == nil {
-		o.Notify = func(uint64) {}
 	}
 	if o.OnError == nil {
 		o.OnError = func(error) {}
@@ -92,11 +90,15 @@ type Pebble struct {
 	mu      sync.Mutex
 	work    sync.Cond // records wait, or closing
 	pending taken
-	spare   []session.Record // the slice of a batch that is done
-	last    *session.Message // of the newest record: several in a row share a message, which counts once
-	idle    bool             // the committer waits on work
-	stopped bool             // no more records are taken
+	tell    func(ticket uint64) // of OnDurable; nil = nobody
+	spare   []session.Record    // the slice of a batch that is done
+	last    *session.Message    // of the newest record: several in a row share a message, which counts once
+	idle    bool                // the committer waits on work
+	stopped bool                // no more records are taken
 
+	groups   groups
+	readers  readers
+	messages messageCache
 	w        writer
 	inflight chan inflight
 	done     chan struct{} // committer and syncer have ended
@@ -106,6 +108,8 @@ type Pebble struct {
 	fault    atomic.Pointer[fault]
 	failOnce sync.Once
 	stats    counters
+
+	loadedMu sync.Mutex
 	loaded   Loaded
 }
 
@@ -127,7 +131,7 @@ func Open(dir string, o Options) (*Pebble, error) {
 func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	o.setDefaults()
 	p = &Pebble{dir: dir, opts: o, inflight: make(chan inflight, pipelineDepth), done: make(chan struct{}), failed: make(chan struct{})}
-	p.work.L = &p.mu
+	p.work.L, p.readers.work.L = &p.mu, &p.readers.mu
 	p.pending.ticket = 1
 	p.starting.Store(true)
 	p.guard = &guard{FS: o.FS, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
@@ -141,6 +145,10 @@ func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	p.guard.setState(guardArmed)
 	go p.syncer()
 	go p.committer()
+	for range readerCount {
+		p.readers.running.Add(1)
+		go p.reader()
+	}
 	return p, nil
 }
 
@@ -207,8 +215,12 @@ func (p *Pebble) checkFormat() error {
 	value, closer, err := p.db.Get(formatKey)
 	switch {
 	case err == nil:
-		defer func() { _ = closer.Close() }()
-		return checkVersion(value)
+		v, err := checkVersion(value, formatVersion)
+		if err = errors.Join(err, closer.Close()); err != nil || v == formatVersion {
+			return err
+		}
+		p.opts.Log.Info("the store is upgraded: older programs cannot read it any more", "store", p.dir, "from", v, "to", formatVersion)
+		return p.writeFormat()
 	case !errors.Is(err, pebble.ErrNotFound):
 		return fmt.Errorf("format version: %w", err)
 	}
@@ -223,18 +235,24 @@ func (p *Pebble) checkFormat() error {
 	if used {
 		return errors.New("no format version: not a store of gannet")
 	}
+	return p.writeFormat()
+}
+
+// writeFormat makes it durable that nothing older than this program may read the store, before something new is written.
+func (p *Pebble) writeFormat() error {
 	return p.db.Set(formatKey, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
 }
 
-func checkVersion(value []byte) error {
+// checkVersion returns the format version of a store if a program of format newest can read it.
+func checkVersion(value []byte, newest uint64) (v uint64, err error) {
 	v, n := binary.Uvarint(value)
 	switch {
 	case n <= 0 || v == 0:
-		return fmt.Errorf("format version: unreadable: %x", value)
-	case v > formatVersion:
-		return fmt.Errorf("format %d is of a newer gannet: this one reads up to %d", v, formatVersion)
+		return 0, fmt.Errorf("format version: unreadable: %x", value)
+	case v > newest:
+		return 0, fmt.Errorf("format %d is of a newer gannet: this one reads up to %d", v, newest)
 	}
-	return nil
+	return v, nil
 }
 
 // Close makes durable what was appended and ends the store. After a failure, or when the disk is full and stays so, it returns
@@ -248,6 +266,8 @@ func (p *Pebble) Close() error {
 	closed := make(chan error, 1)
 	go func() {
 		<-p.done
+		p.readers.stop(errClosed)
+		p.readers.running.Wait()
 		closed <- p.db.Close()
 	}()
 	var err error
@@ -274,12 +294,10 @@ func (p *Pebble) Err() error {
 	return nil
 }
 
-// Overloaded tells that new messages should be refused: more than MaxPendingBytes wait for the disk, or it has failed.
-func (p *Pebble) Overloaded() bool {
-	if f := p.fault.Load(); f != nil && f.final {
-		return true
-	}
-	return p.waiting.Load() > p.opts.MaxPendingBytes
+// Unavailable tells that what would make new records must be refused: more than MaxPendingBytes wait for the disk, or it is full or
+// has failed.
+func (p *Pebble) Unavailable() bool {
+	return p.fault.Load() != nil || p.waiting.Load() > p.opts.MaxPendingBytes
 }
 
 // fail ends the store: no ticket becomes durable from now on.
@@ -295,6 +313,7 @@ func (p *Pebble) fail(err error) {
 		p.mu.Unlock()
 		p.opts.Log.Error("the store has failed: nothing is acknowledged that would have to be stored, until a restart", "error", err)
 		p.opts.OnError(err)
+		p.readers.stop(err)
 		close(p.failed)
 	})
 }

@@ -157,7 +157,7 @@ func TestLoadNamesWhatItCannotRead(t *testing.T) {
 		if err := p.db.Set(test.key, test.value, nil); err != nil {
 			t.Fatal(err)
 		}
-		err := p.Load(func(session.Record) error { return nil })
+		err := p.Load(func() func(session.Record) error { return func(session.Record) error { return nil } })
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s: got %v, want %s", test.name, err, test.want)
 		}
@@ -248,21 +248,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		var r session.Record
-		id, inline, err := parseOwed(b, &r)
+		o, err := parseOwed(b, &r)
 		if err != nil {
 			return
 		}
-		if id != 0 && owedID(b) != id {
-			t.Errorf("id %d, or %d", id, owedID(b))
+		if o.id != 0 && owedID(b) != o.id {
+			t.Errorf("id %d, or %d", o.id, owedID(b))
 		}
-		if id != 0 {
+		if o.inline == nil {
 			return
 		}
-		if r.Message, err = parseMessage(inline); err == nil {
+		if r.Message, err = parseMessage(o.inline); err == nil {
+			if o.size != r.Message.Size() {
+				t.Errorf("size %d, is %d", o.size, r.Message.Size())
+			}
 			again := session.Record{}
-			_, inline, err := parseOwed(appendOwed(nil, &r, 0), &again)
+			o, err := parseOwed(appendOwed(nil, &r, 0), &again)
 			if err == nil {
-				again.Message, err = parseMessage(inline)
+				again.Message, err = parseMessage(o.inline)
 			}
 			r.Kind, again.Kind = session.QueuePut, session.QueuePut
 			if err != nil || line(again) != line(r) || !slices.Equal(again.IDs, r.IDs) {
@@ -286,9 +289,11 @@ func ExampleOpen() {
 		panic(err)
 	}
 	defer func() { _ = p.Close() }()
-	_ = p.Load(func(r session.Record) error {
-		fmt.Println(r.Session, r.State.ClientID)
-		return nil
+	_ = p.Load(func() func(session.Record) error {
+		return func(r session.Record) error {
+			fmt.Println(r.Session, r.State.ClientID)
+			return nil
+		}
 	})
 	// Output: 1 c
 }

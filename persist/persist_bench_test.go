@@ -37,10 +37,11 @@ func BenchmarkDurableQueue(b *testing.B) {
 func benchQueue(b *testing.B, durability Durability, fanout int, drain bool) {
 	const publishers, window = 50, 20
 	d := newDurable()
-	p, err := Open(b.TempDir(), Options{Durability: durability, Notify: d.notify})
+	p, err := Open(b.TempDir(), Options{Durability: durability})
 	if err != nil {
 		b.Fatal(err)
 	}
+	p.OnDurable(d.notify)
 	var seq atomic.Uint64
 	var wg sync.WaitGroup
 	b.ReportAllocs()
@@ -135,9 +136,10 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		n := 0
-		err = p.Load(func(session.Record) error { n++; return nil })
-		if err != nil || n != 2*sessions {
+		err = p.Load(func() func(session.Record) error {
+			return func(session.Record) error { return nil }
+		})
+		if n := p.Loaded(); err != nil || n.Sessions != sessions || n.Subscriptions != sessions {
 			b.Fatal(n, err)
 		}
 		if err := p.Close(); err != nil {

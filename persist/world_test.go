@@ -1,6 +1,8 @@
 package persist
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -19,7 +21,11 @@ import (
 // store is what every store can do.
 type store interface {
 	Append(records []session.Record) (ticket uint64)
-	Load(visit func(session.Record) error) error
+	Together() sync.Locker
+	Read(q session.QueueRead, done func([]session.Record, error))
+	Load(visitor func() func(session.Record) error) error
+	OnDurable(tell func(ticket uint64))
+	Unavailable() bool
 }
 
 // durable waits for tickets.
@@ -63,7 +69,7 @@ func (d *durable) newest() uint64 {
 func openTest(t testing.TB, fs vfs.FS, change func(*Options)) (*Pebble, *durable) {
 	t.Helper()
 	d := newDurable()
-	o := Options{FS: fs, MemTableBytes: 1 << 20, CacheBytes: 1 << 20, Notify: d.notify}
+	o := Options{FS: fs, MemTableBytes: 1 << 20, CacheBytes: 1 << 20}
 	if change != nil {
 		change(&o)
 	}
@@ -71,6 +77,7 @@ func openTest(t testing.TB, fs vfs.FS, change func(*Options)) (*Pebble, *durable
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.OnDurable(d.notify)
 	return p, d
 }
 
@@ -110,16 +117,30 @@ func line(r session.Record) string {
 	return fmt.Sprintf("unexpected kind %d", r.Kind)
 }
 
-// load returns what a store holds, in its order.
+// load returns what a store holds, sessions by their number, then retained messages by topic.
 func load(t testing.TB, s store) (records []session.Record) {
 	t.Helper()
-	err := s.Load(func(r session.Record) error {
-		records = append(records, r)
-		return nil
+	var parts [][]session.Record
+	err := s.Load(func() func(session.Record) error {
+		part := len(parts)
+		parts = append(parts, nil)
+		return func(r session.Record) error {
+			parts[part] = append(parts[part], r)
+			return nil
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	records = slices.Concat(parts...)
+	slices.SortStableFunc(records, func(a, b session.Record) int {
+		if x, y := a.Kind == session.RetainedPut, b.Kind == session.RetainedPut; x && y {
+			return bytes.Compare(a.Message.Topic, b.Message.Topic)
+		} else if x != y {
+			return cmp.Compare(b.Session, a.Session) // a retained message has no session
+		}
+		return cmp.Compare(a.Session, b.Session)
+	})
 	return records
 }
 

@@ -1,0 +1,249 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"weak"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/gannetmq/gannet/engine/session"
+)
+
+// Reading queues while the broker runs.
+//
+// A session keeps a window of what it is owed in memory, and the rest comes from here, when its socket can take more. Loops must
+// not wait for a disk, so reading is the work of a few goroutines of the store. A Read may ask for what was appended a moment
+// ago: it waits until that is durable, and the syncer, who knows, moves it from waiting to ready. There is no bound but
+// that of the caller, who has one Read at a time for each session.
+//
+// Read starts at a sequence number and not at the first key of the session: what is before it was deleted, and thousands of
+// deletions may still be there to walk over.
+
+// readerCount is how many goroutines read. One that waits for a slow disk shall not stop the other.
+const readerCount = 2
+
+var errClosed = errors.New("the store is closed")
+
+// readers are the goroutines that do Reads, and those that wait. Safe for concurrent use.
+type readers struct {
+	mu      sync.Mutex
+	work    sync.Cond
+	ready   []waitingRead
+	waiting []waitingRead // for their ticket After
+	durable uint64
+	err     error // not nil: no more is read
+	running sync.WaitGroup
+}
+
+// Read hands over part of a queue; see broker.Store. done must not block. After a failure or Close it gets an error.
+func (p *Pebble) Read(q session.QueueRead, done func([]session.Record, error)) {
+	p.readers.add(waitingRead{QueueRead: q, done: done})
+}
+
+func (r *readers) add(q waitingRead) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.err != nil: // the readers are gone
+		go q.done(nil, r.err)
+	case q.After > r.durable:
+		r.waiting = append(r.waiting, q)
+	default:
+		r.ready = append(r.ready, q)
+		r.work.Signal()
+	}
+}
+
+// reached takes note that a ticket is durable.
+func (r *readers) reached(ticket uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.durable = ticket
+	kept := r.waiting[:0]
+	for _, q := range r.waiting {
+		if q.After > ticket {
+			kept = append(kept, q)
+			continue
+		}
+		r.ready = append(r.ready, q)
+		r.work.Signal()
+	}
+	clear(r.waiting[len(kept):])
+	r.waiting = kept
+}
+
+// stop lets all that waits, and what comes, end with err.
+func (r *readers) stop(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+	r.ready = append(r.ready, r.waiting...)
+	r.waiting = nil
+	r.work.Broadcast()
+}
+
+// next waits for a Read that can be done, or has to fail with err. false: there will be none.
+func (r *readers) next() (q waitingRead, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.ready) == 0 {
+		if r.err != nil {
+			return q, false
+		}
+		r.work.Wait()
+	}
+	q = r.ready[0]
+	r.ready[0] = waitingRead{}
+	r.ready = r.ready[1:]
+	q.err = r.err
+	return q, true
+}
+
+// reader does Reads until the store stops.
+func (p *Pebble) reader() {
+	defer p.readers.running.Done()
+	for {
+		q, ok := p.readers.next()
+		if !ok {
+			return
+		}
+		if q.err != nil {
+			q.done(nil, q.err)
+			continue
+		}
+		records, err := p.read(q.QueueRead)
+		if err != nil {
+			records, err = nil, fmt.Errorf("store %s: read a queue: %w", p.dir, err)
+		}
+		q.done(records, err)
+	}
+}
+
+// read returns deliveries in order, up to the bounds of q.
+func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error) {
+	it, err := p.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendQueueKey(nil, q.Session, q.From),
+		UpperBound: append(appendNumberKey(nil, prefixHot, q.Session), hotQueue+1),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer closeInto(&err, it)
+	bytes := 0
+	for it.First(); it.Valid(); it.Next() {
+		r := session.Record{Session: q.Session}
+		if _, err := p.delivery(it, &r, true); err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+		if r.Message != nil {
+			bytes += r.Message.Size()
+		}
+		if len(records) >= q.Messages || bytes >= q.Bytes {
+			break
+		}
+	}
+	return records, it.Error()
+}
+
+// delivery fills r from the entry at which it stands, with the message or only the size of it, and returns the id of a message
+// with a key of its own.
+func (p *Pebble) delivery(it *pebble.Iterator, r *session.Record, whole bool) (id uint64, err error) {
+	key := it.Key()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("session %d: delivery %d: %w", r.Session, r.Seq, err)
+		}
+	}()
+	switch len(key) {
+	case queueKeySize:
+		r.Kind, r.Seq = session.QueuePut, parseQueueKey(key)
+	case releasedKeySize:
+		r.Kind, r.Seq = session.QueueRelease, parseQueueKey(key)
+		return 0, nil
+	default:
+		return 0, badKey(key)
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return 0, err
+	}
+	o, err := parseOwed(value, r)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case !whole && o.size >= 0:
+		r.Bytes = o.size
+	case o.id == 0:
+		if r.Message, err = parseMessage(o.inline); err != nil {
+			return 0, err
+		}
+		r.Message.StoreID = storedInline
+	default:
+		if r.Message, err = p.messages.get(p.db, o.id); err != nil {
+			return o.id, err
+		}
+	}
+	if !whole && r.Message != nil { // of format 1, which does not tell the size
+		r.Message, r.Bytes = nil, r.Message.Size()
+	}
+	return o.id, nil
+}
+
+// messageCache finds messages with a key of their own again while somebody keeps them, so that all who are owed one share it.
+// Safe for concurrent use.
+type messageCache struct {
+	mu    sync.Mutex
+	byID  map[uint64]weak.Pointer[session.Message]
+	sweep int // size at which those that nobody keeps are looked for
+}
+
+const minCacheSweep = 1 << 10
+
+func (c *messageCache) get(db *pebble.DB, id uint64) (*session.Message, error) {
+	if m := c.lookUp(id); m != nil {
+		return m, nil
+	}
+	value, closer, err := db.Get(appendNumberKey(nil, prefixMessage, id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, fmt.Errorf("message %d is not in the store", id)
+	} else if err != nil {
+		return nil, err
+	}
+	m, err := parseMessage(value)
+	if err = errors.Join(err, closer.Close()); err != nil {
+		return nil, err
+	}
+	m.StoreID = id
+	return c.add(id, m), nil
+}
+
+func (c *messageCache) lookUp(id uint64) *session.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id].Value()
+}
+
+// add returns the message to use: m, unless somebody was faster.
+func (c *messageCache) add(id uint64, m *session.Message) *session.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first := c.byID[id].Value(); first != nil {
+		return first
+	}
+	if len(c.byID) >= max(c.sweep, minCacheSweep) {
+		maps.DeleteFunc(c.byID, func(_ uint64, p weak.Pointer[session.Message]) bool { return p.Value() == nil })
+		c.sweep = 2 * len(c.byID)
+	}
+	if c.byID == nil {
+		c.byID = make(map[uint64]weak.Pointer[session.Message])
+	}
+	c.byID[id] = weak.Make(m)
+	return m
+}
