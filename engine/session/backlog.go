@@ -86,7 +86,9 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 			b.n = 0
 		}
 		for i := range records {
-			s.takeBacklog(&records[i])
+			if records[i].Kind == QueuePut {
+				s.takeBacklog(&records[i])
+			}
 		}
 		if b.n <= 0 {
 			*b = backlog{}
