@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/persist"
 )
 
 var scaleSessions = flag.Int("scale.sessions", 1_000_000, "idle sessions of BenchmarkIdleSessions")
@@ -54,6 +56,42 @@ func idleSessions(b *testing.B, connected bool) {
 	b.ReportMetric(float64(unsafe.Sizeof(Conn{})), "conn-B")
 	runtime.KeepAlive(wires)
 	runtime.KeepAlive(r)
+}
+
+// BenchmarkRestore is a restart with sessions of one subscription each on disk, and what each costs then. Run with -benchtime 1x.
+func BenchmarkRestore(b *testing.B) {
+	dir, n := b.TempDir(), *scaleSessions
+	store, err := persist.Open(dir, persist.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for id := uint64(1); id <= uint64(n); id++ {
+		store.Append([]session.Record{
+			{Kind: session.SessionPut, Session: id, State: &session.State{ClientID: fmt.Sprintf("device-%08d", id), Version: codec.V311, Expiry: session.NeverExpires, ExpiresAt: session.Never}},
+			{Kind: session.SubscriptionPut, Session: id, Filter: fmt.Sprintf("devices/%08d/cmd", id), Options: session.SubscriptionOptions{QoS: 1}},
+		})
+	}
+	if err := store.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		before := heap()
+		store, err := persist.Open(dir, persist.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		started := time.Now()
+		r := newRigWithStore(b, 2, store, nil)
+		if err := r.b.Restore(r.now); err != nil || r.b.Sessions() != n {
+			b.Fatal(r.b.Sessions(), err)
+		}
+		b.ReportMetric(time.Since(started).Seconds(), "s-to-serve")
+		b.ReportMetric(float64(heap()-before)/float64(n), "heap-B/session")
+		if err := store.Close(); err != nil {
+			b.Fatal(err)
+		}
+		runtime.KeepAlive(r)
+	}
 }
 
 var idleListener = &Listener{Name: "idle", Policy: session.Policy{AllowAnonymous: true}}
