@@ -14,6 +14,7 @@ import (
 // The way of a record to the disk.
 //
 //	loops ──Append──▶ pending ──take──▶ committer ──apply──▶ inflight ──▶ syncer ──tell──▶ loops
+//	                     └────▶ parted ────┘
 //
 // Append is called on event loops under a client's lock. All it does is to copy the record, pointers and all, to the
 // end of the pending batch: what is behind the pointers does not change any more, so encoding can be left to the one
@@ -30,18 +31,21 @@ import (
 // batches to be prepared, and a batch of a few records costs a fraction of what it would with an fsync of its own.
 //
 // Groups. A loop that holds its lock of Together may append several times, for several sessions, and all of that is one fact: a
-// QoS 2 identifier that was received and the deliveries of its message must not be parted by a crash. So take locks them all
-// before it cuts what is pending from what comes next. Each loop has a lock of its own, on its own cache line, which costs it next to
-// nothing until the committer comes by. And what was taken is one Pebble batch, one record in the log, however large: a place to cut it
-// would have to be one that no group spans, and with loops in groups most of the time there is hardly one. Beyond half a
-// memtable Pebble logs a batch and makes a table of it, without a memtable. That is slower, but happens only when
-// the disk was too slow for a long time, and is bounded by MaxPendingBytes.
+// QoS 2 identifier that was received and the deliveries of its message must not be parted by a crash. So whoever parts what is
+// pending from what comes next locks them all before. Each loop has a lock of its own, on its own cache line, which costs it next
+// to nothing until then. What was parted is one Pebble batch, one record in the log, however large. It is not large as a rule: if
+// the committer does not come, because Pebble or the disk is slow, the parter does as soon as there is enough for a batch, and leaves
+// it to the committer in parted. Beyond half a memtable, which takes a group of that size, Pebble makes a table of a batch at
+// once. That is slower, but not wrong.
 //
 // The road not taken: encoding in Append, into a batch that the loops share. It makes the lock last longer, and the
 // message that is acknowledged before the batch is taken would have to be cut out of bytes again.
 
 // pipelineDepth is how many batches are applied and wait for their fsync.
 const pipelineDepth = 8
+
+// partBytes is how much may be pending until it becomes a batch without the committer.
+const partBytes = 2 << 20
 
 // maxSpareRecords is how many records a slice may hold to be used again.
 const maxSpareRecords = 64 << 10
@@ -122,11 +126,13 @@ func (p *Pebble) Append(records []session.Record) (ticket uint64) {
 	t.records = append(t.records, records...)
 	t.bytes += bytes
 	p.waiting.Add(bytes)
-	wake := p.idle
+	wake, part := p.idle, t.bytes >= partBytes && t.bytes-bytes < partBytes
 	p.idle = false
 	p.mu.Unlock()
 	if wake {
 		p.work.Signal()
+	} else if part {
+		p.grown.Signal()
 	}
 	return ticket
 }
@@ -176,32 +182,52 @@ func (p *Pebble) OnDurable(tell func(ticket uint64)) {
 	p.tell = tell
 }
 
-// take waits for records and returns them all; false when the store has stopped and there are none.
+// take waits for records and returns a batch of them; false when the store has stopped and there are none.
 func (p *Pebble) take() (taken, bool) {
-	if !p.awaitRecords() {
-		return taken{}, false
-	}
-	p.groups.lock()
-	defer p.groups.unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := p.pending
-	p.pending = taken{ticket: t.ticket + 1, records: p.spare}
-	p.spare, p.last, p.idle = nil, nil, false
+	for len(p.parted) == 0 {
+		switch {
+		case len(p.pending.records) > 0:
+			p.part()
+		case p.stopped:
+			return taken{}, false
+		default:
+			p.idle = true
+			p.work.Wait()
+		}
+	}
+	t := p.parted[0]
+	p.parted[0] = taken{}
+	p.parted = p.parted[1:]
 	return t, true
 }
 
-func (p *Pebble) awaitRecords() bool {
+// part makes a batch of what is pending once no group is open. The caller holds p.mu, which is released meanwhile.
+func (p *Pebble) part() {
+	p.mu.Unlock()
+	p.groups.lock()
+	defer p.groups.unlock()
+	p.mu.Lock()
+	if len(p.pending.records) == 0 {
+		return // somebody was faster, or the store has failed
+	}
+	p.parted = append(p.parted, p.pending)
+	p.pending = taken{ticket: p.pending.ticket + 1, records: p.spare}
+	p.spare, p.last, p.idle = nil, nil, false
+}
+
+// parter makes batches when the committer leaves too much pending, until the store stops.
+func (p *Pebble) parter() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.pending.records) == 0 {
-		if p.stopped {
-			return false
+	for !p.stopped {
+		if p.pending.bytes >= partBytes {
+			p.part()
+		} else {
+			p.grown.Wait()
 		}
-		p.idle = true
-		p.work.Wait()
 	}
-	return true
 }
 
 // giveBack lets the slice of a batch be used again.

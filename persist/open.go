@@ -42,6 +42,11 @@ type Options struct {
 	// is true, and the caller has to refuse what would make new records. Records in spite of that are taken.
 	MaxPendingBytes int64
 
+	// MaxStoreBytes bounds what the store occupies on disk, with its log: beyond it Unavailable is true, until it occupies 5 % less. It
+	// is looked at once a second, and what is appended in spite of it is taken; so it needs some distance to what
+	// the disk has. Memtables are made smaller for it if need be. 0 = no bound.
+	MaxStoreBytes int64
+
 	// Window is how many deliveries of a session that was connected come with their Message from Load: as many as can be in
 	// flight. Of a session that was parked those come with it that were sent, of a group's queue all. 0 = all of every session.
 	Window int
@@ -57,6 +62,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 32 << 20
+	}
+	if o.MaxStoreBytes > 0 { // the logs of several memtables are kept, empty ones too
+		o.MemTableBytes = min(o.MemTableBytes, int(o.MaxStoreBytes/16))
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 32 << 20
@@ -78,8 +86,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Pebble is the store on disk. Append, Err, Overloaded and Stats are safe for concurrent use; Load comes before the first
-// Append, and Close after the last.
+// Pebble is the store on disk. Safe for concurrent use, but for OnDurable and Load, which come before the first Append, and Close,
+// which comes after the last.
 type Pebble struct {
 	dir   string
 	opts  Options
@@ -88,8 +96,10 @@ type Pebble struct {
 	guard *guard
 
 	mu      sync.Mutex
+	grown   sync.Cond // there is enough pending to be parted
 	work    sync.Cond // records wait, or closing
 	pending taken
+	parted  []taken             // batches that the committer has not come to
 	tell    func(ticket uint64) // of OnDurable; nil = nobody
 	spare   []session.Record    // the slice of a batch that is done
 	last    *session.Message    // of the newest record: several in a row share a message, which counts once
@@ -102,9 +112,11 @@ type Pebble struct {
 	w        writer
 	inflight chan inflight
 	done     chan struct{} // committer and syncer have ended
+	helpers  sync.WaitGroup
 	failed   chan struct{} // closed when the store has failed for good
 	starting atomic.Bool   // nothing was committed yet
 	waiting  atomic.Int64  // bytes that wait for the committer
+	tooLarge atomic.Bool   // see watchSpace
 	fault    atomic.Pointer[fault]
 	failOnce sync.Once
 	stats    counters
@@ -131,7 +143,7 @@ func Open(dir string, o Options) (*Pebble, error) {
 func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	o.setDefaults()
 	p = &Pebble{dir: dir, opts: o, inflight: make(chan inflight, pipelineDepth), done: make(chan struct{}), failed: make(chan struct{})}
-	p.work.L, p.readers.work.L = &p.mu, &p.readers.mu
+	p.work.L, p.grown.L, p.readers.work.L = &p.mu, &p.mu, &p.readers.mu
 	p.pending.ticket = 1
 	p.starting.Store(true)
 	p.guard = &guard{FS: o.FS, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
@@ -145,9 +157,12 @@ func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	p.guard.setState(guardArmed)
 	go p.syncer()
 	go p.committer()
+	p.helpers.Go(p.parter)
 	for range readerCount {
-		p.readers.running.Add(1)
-		go p.reader()
+		p.helpers.Go(p.reader)
+	}
+	if o.MaxStoreBytes > 0 {
+		p.helpers.Go(func() { p.watchSpace(spaceLooks * pause) })
 	}
 	return p, nil
 }
@@ -261,13 +276,14 @@ func (p *Pebble) Close() error {
 	p.mu.Lock()
 	p.stopped = true
 	p.work.Signal()
+	p.grown.Signal()
 	p.mu.Unlock()
 	close(p.guard.quit)
 	closed := make(chan error, 1)
 	go func() {
 		<-p.done
 		p.readers.stop(errClosed)
-		p.readers.running.Wait()
+		p.helpers.Wait()
 		closed <- p.db.Close()
 	}()
 	var err error
@@ -295,9 +311,9 @@ func (p *Pebble) Err() error {
 }
 
 // Unavailable tells that what would make new records must be refused: more than MaxPendingBytes wait for the disk, or it is full or
-// has failed.
+// has failed, or the store is beyond MaxStoreBytes.
 func (p *Pebble) Unavailable() bool {
-	return p.fault.Load() != nil || p.waiting.Load() > p.opts.MaxPendingBytes
+	return p.fault.Load() != nil || p.waiting.Load() > p.opts.MaxPendingBytes || p.tooLarge.Load()
 }
 
 // fail ends the store: no ticket becomes durable from now on.
@@ -308,8 +324,9 @@ func (p *Pebble) fail(err error) {
 		p.guard.setState(guardBroken)
 		p.mu.Lock()
 		p.stopped = true
-		p.pending.records = nil
+		p.pending.records, p.parted = nil, nil
 		p.work.Signal()
+		p.grown.Signal()
 		p.mu.Unlock()
 		p.opts.Log.Error("the store has failed: nothing is acknowledged that would have to be stored, until a restart", "error", err)
 		p.opts.OnError(err)

@@ -35,7 +35,6 @@ type readers struct {
 	waiting []waitingRead // for their ticket After
 	durable uint64
 	err     error // not nil: no more is read
-	running sync.WaitGroup
 }
 
 // Read hands over part of a queue; see broker.Store. done must not block. After a failure or Close it gets an error.
@@ -106,7 +105,6 @@ func (r *readers) next() (q waitingRead, ok bool) {
 
 // reader does Reads until the store stops.
 func (p *Pebble) reader() {
-	defer p.readers.running.Done()
 	for {
 		q, ok := p.readers.next()
 		if !ok {
