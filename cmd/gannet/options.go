@@ -56,6 +56,8 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	s.MaxSubscriptions = c.MaxSubscriptions
 	s.MaxQueuedMessages = c.MaxQueuedMessages
 	s.MaxQueuedBytes = toInt(c.MaxQueuedBytes)
+	s.QueueWindow = c.QueueWindow
+	s.QueueWindowBytes = toInt(c.QueueWindowBytes)
 	s.QueueQoS0 = c.QueueQoS0
 	return o
 }

@@ -114,9 +114,12 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 		"max-qos": "1", "retain-available": "false", "receive-maximum": "9", "topic-alias-maximum": "9", "topic-alias-maximum-out": "9",
 		"max-sessions": "9", "max-session-expiry": "9s", "max-subscriptions": "9", "max-inflight": "9", "shared-strategy": "hash-topic",
 		"max-queued-messages": "9", "max-queued-bytes": "9", "max-group-queued-messages": "9", "max-group-queued-bytes": "9",
-		"queue-qos0": "true", "max-outbound-bytes": "9KiB", "max-retained-messages": "9", "max-retained-bytes": "9", "loops": "9", "shutdown-timeout": "9s",
+		"queue-window": "9", "queue-window-bytes": "9KiB", "queue-qos0": "true", "max-outbound-bytes": "9KiB", "max-retained-messages": "9", "max-retained-bytes": "9", "loops": "9", "shutdown-timeout": "9s",
 	}
-	outside := []string{"scram-users", "data-dir", "in-memory", "log-format", "log-level", "gogc", "memory-limit"} // used by serve itself
+	outside := []string{ // used by serve itself
+		"scram-users", "data-dir", "durability", "in-memory", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",
+		"log-format", "log-level", "gogc", "memory-limit",
+	}
 	load := func(args ...string) config.Config {
 		c, err := config.Load(config.Source{Args: append([]string{"--scram-users=users"}, args...)})
 		if err != nil {

@@ -18,8 +18,13 @@ type Config struct {
 	AllowAnonymous Choice
 	ScramUsers     string // path; empty: no user file
 
-	DataDir  string
-	InMemory bool
+	DataDir         string
+	Durability      Durability
+	InMemory        bool  // Durability is Off, said in another way; after Load the two agree
+	StoreMemtable   int64 // bytes
+	StoreCache      int64 // bytes
+	MaxStoreBytes   int64 // 0: not limited
+	MaxPendingBytes int64
 
 	LogFormat LogFormat
 	LogLevel  slog.Level
@@ -48,6 +53,8 @@ type Config struct {
 	MaxQueuedBytes         int64 // for each Session
 	MaxGroupQueuedMessages int   // for each shared group
 	MaxGroupQueuedBytes    int64 // for each shared group
+	QueueWindow            int   // messages of a Session's queue in memory
+	QueueWindowBytes       int64 // for each Session
 	MaxOutboundBytes       int64 // for each connection
 	MaxRetainedMessages    int   // 0: not limited
 	MaxRetainedBytes       int64 // 0: not limited
@@ -65,7 +72,11 @@ func Default() Config {
 	return Config{
 		Listen: []Listener{{Host: "127.0.0.1", Port: defaultPort}},
 
-		DataDir: "./data",
+		DataDir:         "./data",
+		Durability:      Sync,
+		StoreMemtable:   16 << 20,
+		StoreCache:      32 << 20,
+		MaxPendingBytes: 256 << 20,
 
 		LogFormat: LogText,
 		LogLevel:  slog.LevelInfo,
@@ -91,6 +102,8 @@ func Default() Config {
 		MaxQueuedBytes:         64 << 20,
 		MaxGroupQueuedMessages: 100_000,
 		MaxGroupQueuedBytes:    256 << 20,
+		QueueWindow:            256,
+		QueueWindowBytes:       256 << 10,
 		MaxOutboundBytes:       1 << 20,
 		MaxRetainedBytes:       1 << 30,
 		SharedStrategy:         "round-robin",
@@ -121,6 +134,22 @@ func (c Choice) String() string {
 		return "unset"
 	}
 }
+
+// Durability is what an acknowledgement promises.
+type Durability byte
+
+// The store syncs before an acknowledgement, only writes, or there is none.
+const (
+	Sync Durability = iota // survives power failure
+	OS                     // survives the end of the process, not power failure
+	Off                    // survives nothing
+)
+
+// String is the durability as it is written in a configuration file.
+func (d Durability) String() string { return durabilities()[d] }
+
+// durabilities are the words for Sync, OS and Off, in their order.
+func durabilities() []string { return []string{"sync", "os", "off"} }
 
 // LogFormat is the form of the log lines on the standard error stream.
 type LogFormat byte

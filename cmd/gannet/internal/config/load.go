@@ -52,10 +52,17 @@ func Load(source Source) (Config, error) {
 		}
 	}
 	c := Default()
+	mentions := make(map[string]string)
 	for _, assignments := range [][]assignment{file, variables.assignments, flags.assignments} {
 		if err := apply(&c, assignments); err != nil {
 			return Config{}, err
 		}
+		for _, a := range assignments {
+			mentions[a.setting.name] = a.where
+		}
+	}
+	if err := c.settleDurability(mentions["durability"], mentions["in-memory"]); err != nil {
+		return Config{}, err
 	}
 	c.MaxConnectSize = min(c.MaxConnectSize, c.MaxPacketSize)
 	if err := c.Validate(); err != nil {
@@ -65,6 +72,20 @@ func Load(source Source) (Config, error) {
 		return c, ErrChecked
 	}
 	return c, nil
+}
+
+// settleDurability makes Durability and InMemory agree. They are two words for one thing, so neither is stronger: who uses both
+// and contradicts himself is asked what he means, whatever the sources. durability and inMemory are where each was
+// mentioned, empty if it was not.
+func (c *Config) settleDurability(durability, inMemory string) error {
+	if durability != "" && inMemory != "" && c.InMemory != (c.Durability == Off) {
+		return fmt.Errorf("%s: %s contradicts %s = %t: remove one of the two", durability, c.Durability, inMemory, c.InMemory)
+	}
+	if c.InMemory {
+		c.Durability = Off
+	}
+	c.InMemory = c.Durability == Off
+	return nil
 }
 
 // assignment is one mention of a setting.

@@ -80,6 +80,8 @@ func TestStrongerSourceReplacesEveryListener(t *testing.T) {
 func TestEverySettingIsReadFromEverySource(t *testing.T) {
 	values := map[string]string{
 		"listen": "mqtt://localhost:1884", "allow-anonymous": "true", "scram-users": "users", "data-dir": "/data", "in-memory": "true",
+		"durability": "os", "max-store-bytes": "1GiB", "max-pending-bytes": "2MiB", "store-memtable": "8MiB", "store-cache": "4MiB",
+		"queue-window": "20", "queue-window-bytes": "21KiB",
 		"max-connections": "10", "max-accept-rate": "11", "connect-timeout": "3s", "max-keep-alive": "1h", "max-connect-size": "2KiB",
 		"max-packet-size": "1MiB", "max-topic-length": "100", "max-topic-levels": "9", "max-qos": "1", "retain-available": "false",
 		"receive-maximum": "7", "topic-alias-maximum": "5", "topic-alias-maximum-out": "6", "max-sessions": "99", "max-session-expiry": "7d",
@@ -170,6 +172,12 @@ func TestMistakesSayWhatWhereAndHow(t *testing.T) {
 			`flag --listen: scheme not yet served: wss://: write mqtt://HOST:PORT`},
 		{"same listener twice", []string{"--listen=mqtt://:1", "--listen=mqtt://:1"}, nil, "",
 			`flag --listen: mqtt://:1 is listed twice: remove one`},
+		{"durable in memory", []string{"--in-memory", "--durability=sync"}, nil, "",
+			`flag --durability: sync contradicts flag --in-memory = true: remove one of the two`},
+		{"not durable and not in memory", []string{"--durability=off"}, nil, "in-memory = false",
+			`flag --durability: off contradicts gannet.conf:1: in-memory = false: remove one of the two`},
+		{"unknown durability", []string{"--durability=fsync"}, nil, "",
+			`flag --durability: "fsync" is not one of sync, os, off: did you mean "sync"?`},
 		{"open to the network by accident", []string{"--listen=mqtt://:1883"}, nil, "",
 			`listen: mqtt://:1883 can be reached from other machines and nobody would have to authenticate: ` +
 				`name users with --scram-users FILE, or write --allow-anonymous to let everybody in`},
@@ -204,6 +212,19 @@ func TestHelpAndCheckAreReported(t *testing.T) {
 	c, err := load([]string{"--check-config", "--loops=3"}, nil, "")
 	if !errors.Is(err, ErrChecked) || c.Loops != 3 {
 		t.Errorf("--check-config: %d, %v", c.Loops, err)
+	}
+}
+
+func TestInMemoryIsDurabilityOff(t *testing.T) {
+	for _, args := range [][]string{{"--in-memory"}, {"--durability=off"}, {"--durability", "off", "--in-memory"}} {
+		c, err := load(args, nil, "")
+		if err != nil || c.Durability != Off || !c.InMemory {
+			t.Errorf("%v: durability %v, in-memory %t, %v", args, c.Durability, c.InMemory, err)
+		}
+	}
+	c, err := load([]string{"--in-memory=false", "--durability=os"}, nil, "")
+	if err != nil || c.Durability != OS || c.InMemory {
+		t.Errorf("os: durability %v, in-memory %t, %v", c.Durability, c.InMemory, err)
 	}
 }
 

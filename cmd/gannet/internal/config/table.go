@@ -61,10 +61,25 @@ func settings() []setting {
 				"USER:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY.", ""},
 
 		{groupStorage, "data-dir", text("DIR", func(c *Config) *string { return &c.DataDir }),
-			"Folder for durable state. This version keeps all messages in memory and writes nothing here: " +
-				"Sessions, their messages and retained messages end with the process.", ""},
+			"Folder of the store: Sessions that outlive their connection, what is queued for them, retained messages and Wills. " +
+				"Made if it is not there; one broker at a time. See gannet store --help.", ""},
+		{groupStorage, "durability", durability(),
+			"What an acknowledgement promises. sync: what it is for is on the disk and survives power failure; os: it is with the " +
+				"operating system and survives the end of the process, not power failure; off: it is in memory and ends with the process.", ""},
 		{groupStorage, "in-memory", boolean(func(c *Config) *bool { return &c.InMemory }),
-			"Say that memory-only is what you want; no notice about it is logged.", ""},
+			"The same as --durability off: nothing is written to data-dir.", ""},
+		{groupStorage, "max-store-bytes", size(0, unlimited, func(c *Config) *int64 { return &c.MaxStoreBytes }),
+			"What the store may occupy on the disk; 0: not limited. Looked at each second, so it can be exceeded by what comes in that time.",
+			"A PUBLISH that would have to be stored is refused with 0x97 Quota exceeded, a 3.x client is disconnected, " +
+				"until there is space again. QoS 0 flows on."},
+		{groupStorage, "max-pending-bytes", size(1<<20, unlimited, func(c *Config) *int64 { return &c.MaxPendingBytes }),
+			"Memory for records, with their messages, that wait for the disk.",
+			"As for max-store-bytes."},
+		{groupStorage, "store-memtable", size(4<<20, 1<<30, func(c *Config) *int64 { return &c.StoreMemtable }),
+			"Memory that collects records before they become a table. What is acknowledged in that time is never part of one, " +
+				"so more memory means fewer writes. Up to four are in memory when the disk is slow.", ""},
+		{groupStorage, "store-cache", size(1<<20, unlimited, func(c *Config) *int64 { return &c.StoreCache }),
+			"Memory for parts of tables that were read.", ""},
 
 		{groupNetwork, "max-connections", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.MaxConnections }),
 			"Network connections at one time; 0: as many as file descriptors allow.",
@@ -135,6 +150,12 @@ func settings() []setting {
 		{groupQueues, "max-group-queued-bytes", size(0, unlimited, func(c *Config) *int64 { return &c.MaxGroupQueuedBytes }),
 			"Bytes of messages waiting for any member of one shared group.",
 			"As for max-group-queued-messages."},
+		{groupQueues, "queue-window", whole("N", 1, math.MaxInt32, func(c *Config) *int { return &c.QueueWindow }),
+			"Messages of one Session's queue that are in memory while its client is connected, when there is a store.",
+			"Further messages wait on the disk only and are read when it is their turn."},
+		{groupQueues, "queue-window-bytes", size(1<<10, unlimited, func(c *Config) *int64 { return &c.QueueWindowBytes }),
+			"Bytes of messages of one Session's queue that are in memory while its client is connected, when there is a store.",
+			"As for queue-window."},
 		{groupQueues, "queue-qos0", boolean(func(c *Config) *bool { return &c.QueueQoS0 }),
 			"Queue QoS 0 messages too for a Session whose client is away.", ""},
 		{groupQueues, "max-outbound-bytes", size(4<<10, unlimited, func(c *Config) *int64 { return &c.MaxOutboundBytes }),
@@ -311,6 +332,20 @@ func listeners() value {
 			}
 			return strings.Join(urls, ",")
 		},
+	}
+}
+
+func durability() value {
+	return value{
+		placeholder: strings.Join(durabilities(), "|"),
+		set: func(c *Config, t string) error {
+			word, err := parseOneOf(t, durabilities()...)
+			if err == nil {
+				c.Durability = Durability(slices.Index(durabilities(), word))
+			}
+			return err
+		},
+		show: func(c *Config) string { return c.Durability.String() },
 	}
 }
 
