@@ -13,7 +13,7 @@
 // everyday flags of mosquitto_pub and mosquitto_sub under the same names and
 // print what those print, so that scripts and habits carry over.
 //
-// Exit status: 0 for success, 1 for a failure, 2 for a broker configuration that
-// is not sound. Pub and sub exit with the reason when the server refuses the
-// connection, with 7 when it is lost, and sub with 27 when -W runs out.
+// Exit status: 0 for success, 1 for a failure, 2 for a broker that cannot start
+// because of its configuration or its store. Pub and sub
+// exit with the reason when the server refuses the connection, with 7 when it is lost, and sub with 27 when -W runs out.
 package main

@@ -108,5 +108,5 @@ const overview = `gannet is an MQTT 3.1, 3.1.1 and 5.0 broker.
   gannet sub [flags]       print messages as they come (gannet sub -t greetings)
   gannet bench load        measure brokers on the same loads (gannet bench load --help)
   gannet version           print the version
-  gannet help COMMAND      explain the flags of serve, pub, sub or bench
+  gannet help COMMAND      explain the flags of serve, pub, sub, store or bench
 `

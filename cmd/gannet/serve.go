@@ -39,10 +39,18 @@ func (p *process) serve(ctx context.Context, args []string) int {
 	lines := newLogWriter(p.stderr)
 	defer lines.Close()
 	log := newLogger(lines, &c)
-	if err := runServer(ctx, &c, users, log); err != nil {
+	err = runServer(ctx, &c, users, log)
+	var cannot unusable
+	switch {
+	case errors.As(err, &cannot):
+		lines.Close() // what the store had to say comes before
+		fmt.Fprintf(p.stderr, "gannet: %v\n", cannot)
+		return statusConfiguration
+	case err != nil:
 		log.Error("broker ended", "reason", err)
 		return statusFailure
 	}
+	log.Info("broker stopped")
 	return statusSuccess
 }
 
@@ -74,7 +82,7 @@ func newLogger(w io.Writer, c *config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// runServer opens the listeners and serves until ctx ends. users may be nil.
+// runServer opens the store and the listeners, serves until ctx ends and closes what it opened. users may be nil.
 func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
 	defer engine.KeepMemory(c.GOGC)()
 	if c.MemoryLimit > 0 {
@@ -87,22 +95,24 @@ func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *sl
 	}
 	options := engineOptions(c, methods)
 	engine.TuneRuntime(options.Loops)
-	server, err := engine.New(options, log)
+	keeper, err := openKeeper(c, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(serveClients(ctx, c, options, keeper, log), keeper.close())
+}
+
+// serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
+func serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, log *slog.Logger) error {
+	server, err := keeper.newServer(options, log)
 	if err != nil {
 		return err
 	}
 	log.Info("broker started", "version", versionText())
-	if !c.InMemory {
-		log.Info("messages are kept in memory only in this version; --in-memory silences this line", "data-dir", c.DataDir)
-	}
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
-	if err := server.Run(ctx); err != nil {
-		return err
-	}
-	log.Info("broker stopped")
-	return nil
+	return server.Run(ctx)
 }
 
 // scramMethod offers SCRAM to sessions, which declare the exchange themselves.

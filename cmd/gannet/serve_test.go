@@ -55,7 +55,7 @@ func TestServeNamesTheAddressThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	got := run(t, "", "serve", "--listen=mqtt://"+l.Addr().String())
+	got := run(t, "", "serve", "--in-memory", "--listen=mqtt://"+l.Addr().String())
 	if got.status != 1 || !strings.Contains(got.stderr, "address already in use") || !strings.Contains(got.stderr, l.Addr().String()) {
 		t.Errorf("got %+v", got)
 	}
