@@ -2,6 +2,7 @@ package attack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine"
+	"github.com/gannetmq/gannet/persist"
 )
 
 // patience bounds every wait for something that must come.
@@ -49,6 +51,11 @@ func serve(t *testing.T, alter func(*engine.Options)) *server {
 	o.Loops = 2
 	o.MaxConnections = 1 << 20
 	o.Listeners = []engine.ListenerOptions{{URL: "mqtt://127.0.0.1:0", AllowAnonymous: true}}
+	store, err := persist.Open(t.TempDir(), persist.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Store = store
 	if alter != nil {
 		alter(&o)
 	}
@@ -61,7 +68,7 @@ func serve(t *testing.T, alter func(*engine.Options)) *server {
 	go func() { ended <- es.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
+		if err := errors.Join(<-ended, store.Close()); err != nil {
 			t.Error(err)
 		}
 	})

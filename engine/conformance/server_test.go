@@ -17,6 +17,7 @@ import (
 	"github.com/gannetmq/gannet/engine"
 	"github.com/gannetmq/gannet/engine/auth"
 	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/persist"
 )
 
 // suite is what the tests of one run share. Safe for concurrent use.
@@ -160,11 +161,20 @@ func (s *suite) server(t *testing.T, c configuration) *target {
 	return b
 }
 
-// startServer runs a broker until stop is called; done then has what Run returned.
+// startServer runs a broker, with a store in a folder of its own, until stop is called; done then has what Run returned.
 func startServer(c configuration) (*target, error) {
+	dir, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		return nil, err
+	}
+	store, err := persist.Open(dir, persist.Options{})
+	if err != nil {
+		return nil, err
+	}
 	o := engine.DefaultOptions()
 	o.Listeners = []engine.ListenerOptions{{URL: "mqtt://127.0.0.1:0", AllowAnonymous: true}}
 	o.Loops = 2 // so that clients meet across loops
+	o.Store = store
 	c.alter(&o)
 	server, err := engine.New(o, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -172,7 +182,7 @@ func startServer(c configuration) (*target, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &target{addr: server.Addrs()[0].String(), stop: cancel, done: make(chan error, 1)}
-	go func() { b.done <- server.Run(ctx) }()
+	go func() { b.done <- errors.Join(server.Run(ctx), store.Close(), os.RemoveAll(dir)) }()
 	return b, nil
 }
 
