@@ -42,8 +42,28 @@ func recoverFatal(err *error) {
 	case error:
 		*err = x
 	default:
-		panic(x)
+		*err = fmt.Errorf("pebble: %v", x)
 	}
+}
+
+// recoverAll makes an error of every panic, where only Pebble can be the cause: it reads what is damaged.
+func recoverAll(err *error) {
+	switch x := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("pebble: %w", x)
+	default:
+		*err = fmt.Errorf("pebble: %v", x)
+	}
+}
+
+// strictLogger is for a Pebble that only reads: what it has to say is in its errors.
+type strictLogger struct{}
+
+func (strictLogger) Infof(string, ...any)  {}
+func (strictLogger) Errorf(string, ...any) {}
+func (strictLogger) Fatalf(format string, args ...any) {
+	panic(fatal{fmt.Errorf("pebble: "+format, args...)})
 }
 
 func (p *Pebble) events() *pebble.EventListener {

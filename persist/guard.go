@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,17 +30,22 @@ import (
 //
 // While the store opens, all errors are passed on: there is a caller who can be told.
 //
+// A file of another directory is of a backup, whose errors are passed on; once the store closes or has failed, they come at once.
+//
 // The guard also is what durability OS means: syncs of log files are left out, all but the one before a log is
 // closed. A sync commit of Pebble then waits for write(2) and not for the disk, which is what a killed process
 // leaves behind (Pebble's own NoSync keeps records in a buffer of the process). Safe for concurrent use.
 type guard struct {
 	vfs.FS
+	dir     string // of the store
 	lazyLog bool
 	pause   time.Duration   // before a write is tried again
 	failed  func(err error) // the store has to fail for good
 	full    func(err error) // nil: there is space again
 
 	quit chan struct{} // closed: no more waiting for space
+
+	outside atomic.Int64 // bytes that came to be in other directories
 
 	mu    sync.Mutex
 	state guardState
@@ -84,6 +90,9 @@ func isTable(name string) bool {
 // try does op until it succeeds, see guard. It returns an error only while the store opens, for a table, and for a
 // file that is not there.
 func (g *guard) try(what, name string, op func() error) error {
+	if dir := g.FS.PathDir(name); dir != g.dir && name != g.dir {
+		return g.tryOutside(op)
+	}
 	armed := g.admit()
 	err := op()
 	if err == nil || errors.Is(err, os.ErrNotExist) || !armed {
@@ -104,6 +113,24 @@ func (g *guard) try(what, name string, op func() error) error {
 	}
 	return nil
 }
+
+// tryOutside does op for a backup.
+func (g *guard) tryOutside(op func() error) error {
+	g.mu.Lock()
+	broken := g.state == guardBroken
+	g.mu.Unlock()
+	select {
+	case <-g.quit:
+		broken = true
+	default:
+	}
+	if broken {
+		return errClosing
+	}
+	return op()
+}
+
+var errClosing = errors.New("the store closes")
 
 // untilSpace repeats op until its error is not that the disk is full.
 func (g *guard) untilSpace(err error, op func() error) error {
@@ -146,7 +173,8 @@ func (g *guard) file(name string, open func() (vfs.File, error)) (f vfs.File, er
 	if err != nil {
 		return nil, err
 	}
-	return &guardedFile{File: f, g: g, name: name, lazy: g.lazyLog && path.Ext(name) == ".log"}, nil
+	inside := g.FS.PathDir(name) == g.dir
+	return &guardedFile{File: f, g: g, name: name, outside: !inside, lazy: inside && g.lazyLog && path.Ext(name) == ".log"}, nil
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -166,7 +194,13 @@ func (g *guard) OpenDir(name string) (vfs.File, error) {
 }
 
 func (g *guard) Link(old, name string) error {
-	return g.try("link", name, func() error { return g.FS.Link(old, name) })
+	err := g.try("link", name, func() error { return g.FS.Link(old, name) })
+	if err == nil && g.FS.PathDir(name) != g.dir {
+		if info, err := g.FS.Stat(name); err == nil {
+			g.outside.Add(info.Size())
+		}
+	}
+	return err
 }
 
 func (g *guard) Rename(old, name string) error {
@@ -191,6 +225,7 @@ type guardedFile struct {
 	vfs.File
 	g       *guard
 	name    string
+	outside bool
 	lazy    bool // syncs are left to Close
 	skipped bool
 }
@@ -201,6 +236,9 @@ func (f *guardedFile) Write(p []byte) (n int, err error) {
 		n += m
 		return err
 	})
+	if f.outside {
+		f.g.outside.Add(int64(n))
+	}
 	return n, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -123,6 +122,7 @@ type Pebble struct {
 
 	loadedMu sync.Mutex
 	loaded   Loaded
+	backups  sync.WaitGroup
 }
 
 // fault is what is wrong with the disk now.
@@ -130,6 +130,10 @@ type fault struct {
 	err   error
 	final bool
 }
+
+// formatMajorVersion is of Pebble's own files. It is pinned: a newer Pebble must not make a store unreadable to the program that
+// wrote it without our format version.
+const formatMajorVersion = pebble.FormatTableFormatV6
 
 // retryPause is how long a write waits before it is tried again on a full disk.
 const retryPause = 250 * time.Millisecond
@@ -142,17 +146,18 @@ func Open(dir string, o Options) (*Pebble, error) {
 
 func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	o.setDefaults()
+	dir = o.FS.PathDir(o.FS.PathJoin(dir, "x")) // as Pebble spells it
 	p = &Pebble{dir: dir, opts: o, inflight: make(chan inflight, pipelineDepth), done: make(chan struct{}), failed: make(chan struct{})}
 	p.work.L, p.grown.L, p.readers.work.L = &p.mu, &p.mu, &p.readers.mu
 	p.pending.ticket = 1
 	p.starting.Store(true)
-	p.guard = &guard{FS: o.FS, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
+	p.guard = &guard{FS: o.FS, dir: dir, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
 		failed: p.fail, full: p.diskFull}
 	if err := p.openPebble(); err != nil {
 		if p.lock != nil {
 			_ = p.lock.Close()
 		}
-		return nil, fmt.Errorf("store %s: %w", dir, err)
+		return nil, classify(dir, err)
 	}
 	p.guard.setState(guardArmed)
 	go p.syncer()
@@ -172,18 +177,22 @@ func (p *Pebble) openPebble() (err error) {
 	if err := makeDir(p.opts.FS, p.dir); err != nil {
 		return err
 	}
-	p.lock, err = pebble.LockDirectory(p.dir, p.opts.FS)
-	if pathErr := (*fs.PathError)(nil); err != nil && !errors.As(err, &pathErr) {
-		return errors.New("in use by another gannet")
-	} else if err != nil {
+	if p.lock, err = lock(p.opts.FS, p.dir); err != nil {
+		return err
+	}
+	c, err := survey(p.opts.FS, p.dir)
+	if err != nil {
+		return err
+	}
+	exists, err := c.check()
+	if err != nil {
 		return err
 	}
 	cache := pebble.NewCache(p.opts.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
 		FS: p.guard, Lock: p.lock, Cache: cache, Logger: quietLogger{p},
-		// Pinned: a newer Pebble must not make a store unreadable to the program that wrote it without our format version.
-		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		FormatMajorVersion:          formatMajorVersion,
 		MemTableSize:                uint64(p.opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -194,6 +203,9 @@ func (p *Pebble) openPebble() (err error) {
 	}
 	if p.db, err = pebble.Open(p.dir, po); err != nil {
 		return err
+	}
+	if !exists {
+		p.opts.Log.Info("a new store was made", "store", p.dir)
 	}
 	if err = p.checkFormat(); err == nil {
 		err = p.w.init(p.db, &p.stats)
@@ -248,7 +260,7 @@ func (p *Pebble) checkFormat() error {
 		return fmt.Errorf("format version: %w", err)
 	}
 	if used {
-		return errors.New("no format version: not a store of gannet")
+		return fmt.Errorf("no format version: %w", ErrNoStore)
 	}
 	return p.writeFormat()
 }
@@ -263,9 +275,9 @@ func checkVersion(value []byte, newest uint64) (v uint64, err error) {
 	v, n := binary.Uvarint(value)
 	switch {
 	case n <= 0 || v == 0:
-		return 0, fmt.Errorf("format version: unreadable: %x", value)
+		return 0, fmt.Errorf("%w: format version: unreadable: %x", ErrDamaged, value)
 	case v > newest:
-		return 0, fmt.Errorf("format %d is of a newer gannet: this one reads up to %d", v, newest)
+		return 0, fmt.Errorf("format %d is %w: this one reads up to %d", v, ErrNewer, newest)
 	}
 	return v, nil
 }
@@ -284,6 +296,7 @@ func (p *Pebble) Close() error {
 		<-p.done
 		p.readers.stop(errClosed)
 		p.helpers.Wait()
+		p.backups.Wait()
 		closed <- p.db.Close()
 	}()
 	var err error

@@ -45,7 +45,7 @@ func TestFormatIsChecked(t *testing.T) {
 	}{
 		{"newer", formatKey, binary.AppendUvarint(nil, formatVersion+1), "of a newer gannet"},
 		{"unreadable", formatKey, []byte{0xFF}, "format version: unreadable"},
-		{"none", []byte("x"), nil, "not a store of gannet"},
+		{"none", []byte("x"), nil, "no store of gannet"},
 	}
 	for _, test := range tests {
 		fs := vfs.NewMem()
