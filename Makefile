@@ -33,8 +33,9 @@ crash-test: # the simulation of the whole core with crashes, many seeds
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./engine/session ./engine/broker ./engine
 
-compare: build # Gannet beside Debian's mosquitto on the same loads
-	bin/gannet bench load --gannet bin/gannet
+compare: build # Gannet beside Debian's mosquitto, and durable beside nats-server too, on the same loads
+	-$(GO) -C bench/rivals build -o ../../bin/nats-server github.com/nats-io/nats-server/v2
+	bin/gannet bench load && bin/gannet bench durable --nats bin/nats-server
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
