@@ -33,6 +33,9 @@ type client struct {
 	qos    codec.QoS
 	index  int // the scenario's own number for it
 
+	durable bool // connects with Clean Session off, and sends SUBSCRIBE without waiting for CONNACK
+	present bool // CONNACK said that the broker had the Session
+
 	began   time.Duration // when the connection was begun
 	token   int32
 	fd      int
@@ -43,13 +46,21 @@ type client struct {
 	out     []byte
 }
 
-// begin starts the connection that fd is: CONNECT with Clean Session and without
-// Keep Alive.
+// begin starts the connection that fd is: CONNECT without Keep Alive, and with Clean
+// Session unless the client is durable.
 func (c *client) begin(l *loop, fd int) {
 	c.fd, c.state, c.began = fd, stateConnecting, l.clock()
-	l.connect.Version, l.connect.CleanStart = codec.V311, true
+	l.connect.Version, l.connect.CleanStart = codec.V311, !c.durable
 	l.connect.ClientID = append(l.connect.ClientID[:0], c.id...)
 	c.out = l.connect.Append(c.out[:0], codec.V311)
+	if c.durable && c.filter != "" {
+		c.subscribe()
+	}
+}
+
+func (c *client) subscribe() {
+	s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte(c.filter), QoS: c.qos}}}
+	c.out = s.Append(c.out, codec.V311)
 }
 
 // leave sends DISCONNECT; the scenario's ended follows.
@@ -68,6 +79,9 @@ func (c *client) packet(l *loop, f codec.Frame) error {
 	case stateConnecting:
 		return c.connack(l, f)
 	case stateSubscribing:
+		if f.Type == codec.TypePublish { // a server is free to send them before SUBACK
+			return l.scenario.packet(c, f)
+		}
 		return c.suback(l, f)
 	}
 	return fmt.Errorf("%s while %s", f.Type, c.state)
@@ -85,14 +99,16 @@ func (c *client) connack(l *loop, f codec.Frame) error {
 		return fmt.Errorf("connection refused: %s", p.Return)
 	}
 	l.started--
+	c.present = p.SessionPresent
 	if c.filter == "" {
 		c.state = stateReady
 		return l.scenario.ready(c)
 	}
-	s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte(c.filter), QoS: c.qos}}}
 	c.state = stateSubscribing
-	c.out = s.Append(c.out, codec.V311)
-	l.touch(c)
+	if !c.durable {
+		c.subscribe()
+		l.touch(c)
+	}
 	return nil
 }
 

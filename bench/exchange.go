@@ -217,11 +217,15 @@ const packetIDs = 65535
 
 func packetID(seq uint64) uint16 { return uint16(seq%packetIDs) + 1 }
 
-// answer books an acknowledgement. The window is far smaller than packetIDs, so only
-// one message under way can be meant.
+// numbered returns the sequence number that a Packet Identifier stands for. The
+// window is far smaller than packetIDs, so only one message under way can be meant.
+func (f *flow) numbered(id uint16) (seq uint64) {
+	return f.base + (uint64(id)-1+packetIDs-f.base%packetIDs)%packetIDs
+}
+
+// answer books an acknowledgement.
 func (x *exchange) answer(p *publisher, id uint16) {
-	ahead := (uint64(id) - 1 + packetIDs - p.answers.base%packetIDs) % packetIDs
-	if !p.answers.receive(p.answers.base + ahead) {
+	if !p.answers.receive(p.answers.numbered(id)) {
 		x.ledger.faults.unasked++
 	}
 }

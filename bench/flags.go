@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,9 +24,14 @@ type options struct {
 	budget      budget
 	listEntries bool
 
-	// Of idle.
+	// Of idle and store.
 	steps  []int
 	settle time.Duration
+
+	// Of durable and store.
+	parent string // of the folders that brokers keep their data in
+	amount int
+	kill   bool
 }
 
 // loadOptions reads the arguments of gannet bench load.
@@ -38,6 +44,7 @@ func loadOptions(args []string, output io.Writer) (*options, error) {
 	seconds := f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
 	f.IntVar(&o.budget.connections, "connections", 5000, "`N` clients of the connect scenario")
 	common := addCommon(f.FlagSet, "gannet,mosquitto")
+	common.addConnect(f.FlagSet)
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
@@ -68,6 +75,7 @@ func idleOptions(args []string, output io.Writer) (*options, error) {
 	steps := f.String("connections", "5000,19000", "`FEW,MANY` clients, one subscription each; the slope is between the two")
 	f.DurationVar(&o.settle, "settle", 6*time.Second, "`TIME` of silence before each look at the memory")
 	common := addCommon(f.FlagSet, "gannet")
+	common.addConnect(f.FlagSet)
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
@@ -101,18 +109,34 @@ const connectionsMax = 60_000
 
 // common are the flags that say which brokers to measure.
 type common struct {
-	brokers, gannet, mosquitto, connect string
-	pid                                 int
+	brokers, gannet, mosquitto, nats, dir, connect string
+	pid                                            int
+	kinds                                          []string
+	recipe                                         func(c *common, name string) recipe
 }
 
+// addCommon adds the flags for brokers that keep nothing.
 func addCommon(f *flag.FlagSet, brokers string) *common {
-	c := &common{}
-	f.StringVar(&c.brokers, "brokers", brokers, "`NAMES` separated by commas: gannet, mosquitto; ratios are the first to the last")
+	c := &common{kinds: []string{"gannet", "mosquitto"}}
+	c.recipe = func(c *common, name string) recipe {
+		if name == "gannet" {
+			return gannetRecipe(c.gannet)
+		}
+		return mosquittoRecipe(c.mosquitto)
+	}
+	c.add(f, "brokers", brokers)
+	return c
+}
+
+func (c *common) add(f *flag.FlagSet, name, brokers string) {
+	f.StringVar(&c.brokers, name, brokers, "`NAMES` separated by commas: "+strings.Join(c.kinds, ", "))
 	f.StringVar(&c.gannet, "gannet", "", "`PATH` of the gannet to measure (default: this program)")
 	f.StringVar(&c.mosquitto, "mosquitto", "mosquitto", "`PATH` of mosquitto, or its name to be looked up")
+}
+
+func (c *common) addConnect(f *flag.FlagSet) {
 	f.StringVar(&c.connect, "connect", "", "`HOST:PORT` of a broker that runs already on this machine, instead of starting any")
 	f.IntVar(&c.pid, "pid", 0, "`PID` of the broker of --connect; without it neither processor time nor memory is measured")
-	return c
 }
 
 // into checks the flags and fills in o.
@@ -129,22 +153,24 @@ func (c *common) into(o *options) (err error) {
 	if c.pid != 0 {
 		return errors.New("pid: only together with --connect")
 	}
-	for name := range strings.SplitSeq(c.brokers, ",") {
-		switch name = strings.TrimSpace(name); name {
-		case "gannet":
-			path := c.gannet
-			if path == "" {
-				if path, err = os.Executable(); err != nil {
-					return fmt.Errorf("gannet: this program's file: %w", err)
-				}
-			}
-			o.brokers = append(o.brokers, gannetRecipe(path))
-		case "mosquitto":
-			o.brokers = append(o.brokers, mosquittoRecipe(c.mosquitto))
-		default:
-			return fmt.Errorf("brokers: %q is neither gannet nor mosquitto", name)
+	if c.gannet == "" {
+		if c.gannet, err = os.Executable(); err != nil {
+			return fmt.Errorf("gannet: this program's file: %w", err)
 		}
 	}
+	if err := c.absolute(); err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(c.brokers, ",") {
+		name = strings.TrimSpace(name)
+		if !slices.Contains(c.kinds, name) {
+			return fmt.Errorf("brokers: %q is none of %s", name, strings.Join(c.kinds, ", "))
+		}
+		r := c.recipe(c, name)
+		r.parent = c.dir
+		o.brokers = append(o.brokers, r)
+	}
+	o.parent = c.dir
 	return nil
 }
 

@@ -23,10 +23,14 @@ const (
 
 const usage = `gannet bench measures brokers on this machine.
 
-  gannet bench load [flags]   messages, connections and churn: rate, CPU, latency
-  gannet bench idle [flags]   memory for each idle connection
+  gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
+  gannet bench idle [flags]            memory for each idle connection
+  gannet bench durable [flags]         queues of absent clients, filled and drained
+  gannet bench store sessions [flags]  many durable sessions, and a restart
+  gannet bench store retained [flags]  many retained messages, a restart, and their replay
+  gannet bench store queue [flags]     many messages for one absent session
 
-Every flag is explained by gannet bench load --help and gannet bench idle --help.
+Every flag is explained by --help after the command.
 `
 
 // Main is the command gannet bench; args follow that word. The report goes to stdout,
@@ -76,11 +80,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return idle(ctx, o, stdout, stderr)
+	case "durable":
+		o, err := durableOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return durable(ctx, o, stdout, stderr)
+	case "store":
+		o, kind, err := storeOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return store(ctx, o, kind, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load or idle", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, durable or store", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
@@ -106,6 +122,11 @@ func load(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return faultsOf(rows)
+}
+
+// faultsOf returns an error if any run failed or any message was mistreated.
+func faultsOf(rows []row) error {
 	for i := range rows {
 		for k := range rows[i].columns {
 			if !rows[i].columns[k].ok() {
@@ -123,15 +144,10 @@ func (o *options) names() (names []string) {
 	return names
 }
 
-// describe prints what is needed to judge figures later: when, on what, beside what
-// other load, and which versions.
+// describe prints what is needed to judge figures later: the machine, and which
+// versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
-	busy := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		busy, _, _ = strings.Cut(string(text), " ")
-	}
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
+	describeMachine(w)
 	if o.running != nil {
 		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
 		return nil
@@ -144,4 +160,14 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
 	}
 	return nil
+}
+
+// describeMachine prints when, on what and beside what other load.
+func describeMachine(w io.Writer) {
+	busy := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		busy, _, _ = strings.Cut(string(text), " ")
+	}
+	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
 }

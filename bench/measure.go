@@ -26,6 +26,12 @@ type outcome struct {
 	rss       float64       // bytes for each connection; 0: not measured
 	total     uint64        // units of the whole run, with what was not measured
 	faults    faults
+
+	// Of durable runs, in which rate counts acknowledgements while publishing.
+	drained float64       // messages a second, while the Sessions were drained
+	both    float64       // messages a second, in and out, of the whole run
+	ackCPU  float64       // microseconds of the broker for each message acknowledged
+	p50     time.Duration // encoded to acknowledged, as is p99 then
 }
 
 var errStalled = errors.New("nothing moves any more")

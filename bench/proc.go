@@ -23,12 +23,26 @@ func processCPU(pid int) (time.Duration, error) {
 }
 
 // processRSS returns the resident memory of process pid in bytes.
-func processRSS(pid int) (int64, error) {
+func processRSS(pid int) (int64, error) { return processMemory(pid, "VmRSS") }
+
+// processPeak returns the most resident memory that process pid had, in bytes, since
+// it began or since the last resetPeak.
+func processPeak(pid int) (int64, error) { return processMemory(pid, "VmHWM") }
+
+func processMemory(pid int, key string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("resident memory: %w", err)
 	}
-	return parseStatus(text)
+	return parseStatus(text, key)
+}
+
+// resetPeak has processPeak begin anew.
+func resetPeak(pid int) error {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+		return fmt.Errorf("peak of resident memory: %w", err)
+	}
+	return nil
 }
 
 // parseStat takes utime and stime, fields 14 and 15, out of a stat line. Field 2 is
@@ -51,10 +65,11 @@ func parseStat(line []byte) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// parseStatus takes VmRSS, which is in KiB, out of a status file.
-func parseStatus(text []byte) (int64, error) {
+// parseStatus takes the size of a key such as VmRSS, which is in KiB, out of a
+// status file.
+func parseStatus(text []byte, key string) (int64, error) {
 	for line := range bytes.Lines(text) {
-		value, ok := bytes.CutPrefix(line, []byte("VmRSS:"))
+		value, ok := bytes.CutPrefix(line, []byte(key+":"))
 		if !ok {
 			continue
 		}
@@ -68,5 +83,5 @@ func parseStatus(text []byte) (int64, error) {
 		}
 		return n << 10, nil
 	}
-	return 0, fmt.Errorf("resident memory: no VmRSS line")
+	return 0, fmt.Errorf("resident memory: no %s line", key)
 }

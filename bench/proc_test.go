@@ -33,7 +33,7 @@ func TestParseStatus(t *testing.T) {
 		{"VmRSS:\tmany kB\n", 0, false},
 	}
 	for _, tt := range tests {
-		got, err := parseStatus([]byte(tt.text))
+		got, err := parseStatus([]byte(tt.text), "VmRSS")
 		if got != tt.want || (err == nil) != tt.ok {
 			t.Errorf("%q: %d, %v", tt.text, got, err)
 		}

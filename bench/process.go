@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -16,11 +17,12 @@ import (
 // process is a broker that this command has started and ends again.
 type process struct {
 	target
-	name   string
-	cmd    *exec.Cmd
-	dir    string
-	output tail
-	exited chan struct{} // closed when the process is gone
+	name     string
+	cmd      *exec.Cmd
+	dir      string
+	patience time.Duration // from starting to the first connection
+	output   tail
+	exited   chan struct{} // closed when the process is gone
 }
 
 const (
@@ -32,17 +34,12 @@ const (
 // startProcess starts a broker on a free port of the loopback address and returns
 // when it accepts connections. stop must be called.
 func startProcess(ctx context.Context, r recipe) (*process, error) {
-	addr, err := freeAddress()
+	p, err := newProcess(r)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "gannet-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.name, err)
-	}
-	p := &process{target: target{addr: addr}, name: r.name, dir: dir, exited: make(chan struct{})}
 	if err := p.start(r); err != nil {
-		os.RemoveAll(dir)
+		os.RemoveAll(p.dir)
 		return nil, err
 	}
 	if err := p.await(ctx); err != nil {
@@ -51,29 +48,54 @@ func startProcess(ctx context.Context, r recipe) (*process, error) {
 	return p, nil
 }
 
+// newProcess finds an address and makes a folder for a broker that is to be started.
+func newProcess(r recipe) (*process, error) {
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(r.parent, "gannet-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return &process{target: target{addr: addr}, name: r.name, dir: dir, patience: startLimit}, nil
+}
+
+// start starts the broker, again if it was ended before.
 func (p *process) start(r recipe) error {
 	arguments, err := r.arguments(p.dir, p.addr)
 	if err != nil {
 		return err
 	}
-	p.cmd = exec.Command(r.path, arguments...)
-	p.cmd.Dir = p.dir
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	detach(p.cmd)
-	if err := p.cmd.Start(); err != nil {
+	path, err := exec.LookPath(r.path)
+	if err == nil {
+		path, err = filepath.Abs(path) // the working directory will be another one
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
-	p.pid = p.cmd.Process.Pid
+	cmd, exited := exec.Command(path, arguments...), make(chan struct{})
+	cmd.Dir = p.dir
+	if len(r.env) > 0 {
+		cmd.Env = append(os.Environ(), r.env...)
+	}
+	p.output.last = nil
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	p.cmd, p.pid, p.exited = cmd, cmd.Process.Pid, exited
 	go func() {
-		_ = p.cmd.Wait() // the status of a broker that was told to end says nothing
-		close(p.exited)
+		_ = cmd.Wait() // the status of a broker that was told to end says nothing
+		close(exited)
 	}()
 	return nil
 }
 
 // await returns when the broker accepts connections.
 func (p *process) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
@@ -109,21 +131,32 @@ func (p *process) gone() error {
 	}
 }
 
-// stop asks the broker to end, waits for it, and insists when it takes too long.
+// stop ends the broker and removes what it has kept.
 func (p *process) stop() error {
 	defer os.RemoveAll(p.dir)
+	return p.end(stopLimit)
+}
+
+// end asks the broker to end, waits for it, and insists when it takes longer than
+// limit. What it has kept stays.
+func (p *process) end(limit time.Duration) error {
 	// An error means that it is gone already.
 	_ = interruptProcess(p.cmd)
-	patience := time.NewTimer(stopLimit)
+	patience := time.NewTimer(limit)
 	defer patience.Stop()
 	select {
 	case <-p.exited:
 		return nil
 	case <-patience.C:
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-		return fmt.Errorf("%s did not end within %v and was killed", p.name, stopLimit)
+		p.kill()
+		return fmt.Errorf("%s did not end within %v and was killed", p.name, limit)
 	}
+}
+
+// kill ends the broker without asking.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // an error means that it is gone already
+	<-p.exited
 }
 
 // freeAddress returns a loopback address that nobody listens on at the moment.
@@ -151,11 +184,17 @@ func versionOf(ctx context.Context, r recipe) (string, error) {
 
 // tail keeps the end of what a broker prints. exec copies both streams into it by
 // one goroutine, as they are the same writer; text is for after that has ended.
-type tail struct{ last []byte }
+type tail struct {
+	last  []byte
+	watch func(text []byte) // is told what comes, by that goroutine; may be nil
+}
 
 const tailSize = 4 << 10
 
 func (t *tail) Write(b []byte) (int, error) {
+	if t.watch != nil {
+		t.watch(b)
+	}
 	t.last = append(t.last, b...)
 	if extra := len(t.last) - tailSize; extra > 0 {
 		t.last = append(t.last[:0], t.last[extra:]...)

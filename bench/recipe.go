@@ -15,6 +15,8 @@ type recipe struct {
 	version []string // arguments that make it print its version first
 	// arguments returns those that make it serve addr, and may write files to dir.
 	arguments func(dir string, addr netip.AddrPort) ([]string, error)
+	parent    string   // where its folder is made; empty: the system's place for temporary files
+	env       []string // in addition to this process's
 }
 
 // Every broker is told the same: listen on one loopback address, let anybody in, keep

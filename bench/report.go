@@ -93,18 +93,29 @@ func (r *row) loader() string {
 func (r *row) trouble(brokers []string) string {
 	var cells []string
 	for i := range r.columns {
-		c := &r.columns[i]
-		if c.faults.any() {
-			cells = append(cells, fmt.Sprintf("%s: %s", brokers[i], c.faults))
-		}
-		if n := len(c.failed); n > 0 {
-			cells = append(cells, fmt.Sprintf("%s: %d of %d runs failed", brokers[i], n, n+len(c.outcomes)))
+		if !r.columns[i].ok() {
+			cells = append(cells, brokers[i]+": "+r.columns[i].trouble())
 		}
 	}
 	if len(cells) == 0 {
 		return "none"
 	}
 	return strings.Join(cells, "; ")
+}
+
+// trouble returns what went wrong with one broker, "none" if nothing did.
+func (c *column) trouble() string {
+	var cells []string
+	if c.faults.any() {
+		cells = append(cells, c.faults.String())
+	}
+	if n := len(c.failed); n > 0 {
+		cells = append(cells, fmt.Sprintf("%d of %d runs failed", n, n+len(c.outcomes)))
+	}
+	if len(cells) == 0 {
+		return "none"
+	}
+	return strings.Join(cells, ", ")
 }
 
 // number writes v with three digits that count, and no fraction from 100 on.

@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
+// collection is the scenario in which receivers take, with QoS 1, what a broker has
+// kept for them, and keep exact books of it.
+type collection struct {
+	loop       *loop
+	expected   uint64 // deliveries in all
+	publishers int
+	books      []tally // by receiver, then by publisher
+	unordered  bool    // no order was promised
+	// belongs says whether a message is what the receiver should get, as its PUBLISH
+	// says it. It borrows topic. nil: all is.
+	belongs func(receiver int, retain bool, topic []byte, publisher int, seq uint64) bool
+
+	readyCount int
+	received   uint64        // different ones
+	last       time.Duration // when the last of them came
+	aside      uint64        // QoS 0 messages, which are not counted
+	absent     int           // durable clients whose Session was gone
+	faults     faults
+}
+
+func newCollection(receivers, publishers int, expected uint64) *collection {
+	return &collection{expected: expected, publishers: publishers, books: make([]tally, receivers*publishers)}
+}
+
+// collect connects the clients and returns when everything has come, or nothing does
+// any more for as long as patience, which is no error: close books the losses.
+func (x *collection) collect(ctx context.Context, l *loop, clients []*client, patience time.Duration) error {
+	x.loop = l
+	x.last = l.clock()
+	for i, c := range clients {
+		c.index = i
+		l.open(c)
+	}
+	p := phase{
+		limit: storeLimit, stall: patience,
+		done:     func() bool { return x.received >= x.expected && x.readyCount == len(clients) },
+		progress: func() uint64 { return x.received + uint64(x.readyCount) },
+	}
+	err := p.run(ctx, l)
+	if errors.Is(err, errStalled) && x.readyCount == len(clients) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("after %d of %d messages collected: %w", x.received, x.expected, err)
+	}
+	return nil
+}
+
+// linger takes what still comes for a time, for there should be nothing.
+func (x *collection) linger(ctx context.Context, l *loop, d time.Duration) error {
+	return phase{limit: d, stall: d + time.Second, progress: func() uint64 { return 0 }}.run(ctx, l)
+}
+
+// close books what is missing as lost.
+func (x *collection) close() { x.faults.lost = x.expected - min(x.received, x.expected) }
+
+func (x *collection) ready(c *client) error {
+	x.readyCount++
+	if c.durable && !c.present {
+		x.absent++
+	}
+	return nil
+}
+
+func (x *collection) fill(*client)          {}
+func (x *collection) ended(c *client) error { return fmt.Errorf("client %s left", c.id) }
+
+func (x *collection) packet(c *client, f codec.Frame) error {
+	if f.Type != codec.TypePublish {
+		return fmt.Errorf("unexpected %s", f.Type)
+	}
+	qos, retain := codec.QoS(f.Flags>>1&3), f.Flags&1 != 0
+	if qos == codec.QoS0 {
+		x.aside++
+		return nil
+	}
+	if len(f.Body) < 2 {
+		return fmt.Errorf("PUBLISH of %d bytes", f.Size)
+	}
+	end := 2 + int(binary.BigEndian.Uint16(f.Body))
+	if len(f.Body) < end+2 {
+		return fmt.Errorf("PUBLISH of %d bytes with a topic of %d", f.Size, end-2)
+	}
+	if qos == codec.QoS1 {
+		c.out = codec.AppendPubackShort(c.out, codec.TypePuback, binary.BigEndian.Uint16(f.Body[end:]))
+		x.loop.touch(c)
+	}
+	publisher, seq, ok := readStamp(f.Body[end+2:])
+	if !ok || qos != codec.QoS1 || publisher >= x.publishers || seq >= tallyMax ||
+		x.belongs != nil && !x.belongs(c.index, retain, f.Body[2:end], publisher, seq) {
+		x.faults.stray++
+		return nil
+	}
+	switch v := x.books[c.index*x.publishers+publisher].receive(seq); {
+	case v == again:
+		x.faults.duplicate++
+		return nil
+	case v == late && !x.unordered:
+		x.faults.reordered++
+	}
+	x.received++
+	x.last = x.loop.now
+	return nil
+}

@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// addDurable adds the flags for brokers that keep what they are given.
+func addDurable(f *flag.FlagSet, flagName, brokers string, gannet func(path, durability string) recipe) *common {
+	c := &common{kinds: []string{"gannet-sync", "gannet-os", "gannet-off", "mosquitto", "nats"}}
+	c.recipe = func(c *common, name string) recipe {
+		switch name {
+		case "mosquitto":
+			return durableMosquitto(c.mosquitto)
+		case "nats":
+			return natsServer(c.nats)
+		}
+		return gannet(c.gannet, strings.TrimPrefix(name, "gannet-"))
+	}
+	c.add(f, flagName, brokers)
+	f.StringVar(&c.nats, "nats", "nats-server", "`PATH` of nats-server, or its name to be looked up")
+	f.StringVar(&c.dir, "dir", "", "`FOLDER` below which brokers keep their data, on the disk to be measured (default: the system's for temporary files)")
+	return c
+}
+
+// durableOptions reads the arguments of gannet bench durable.
+func durableOptions(args []string, output io.Writer) (*options, error) {
+	o := &options{}
+	f := newFlags("durable", "fills the queues of absent clients, drains them, and prints tables of medians", output)
+	which := f.String("variants", "all", "`NAMES` separated by commas, or all: "+strings.Join(namesOf(durableCatalog()), ", "))
+	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each variant with each broker; the report has the medians")
+	seconds := f.Float64("seconds", 5, "`S` seconds of publishing measured in each run, after a sixth of that to warm up")
+	common := addDurable(f.FlagSet, "brokers", "gannet-sync,gannet-os,gannet-off,mosquitto,nats", durableGannet)
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.rounds < 1 || o.rounds > 1000:
+		return nil, fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
+	case !(*seconds >= 0.01 && *seconds <= 3600):
+		return nil, fmt.Errorf("seconds: %v is not between 0.01 and 3600", *seconds)
+	}
+	o.budget.length = time.Duration(*seconds * float64(time.Second))
+	o.budget.warm, o.budget.patience = o.budget.length/6, durablePatience
+	var err error
+	if o.entries, err = choose(durableCatalog(), *which); err != nil {
+		return nil, err
+	}
+	return o, common.into(o)
+}
+
+// durable is gannet bench durable. When it is ended early, it prints what it has.
+func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	describeMachine(stdout)
+	var missing []string
+	o.brokers, missing = installed(ctx, o.brokers, stdout)
+	if len(o.brokers) == 0 {
+		return errors.New("none of the brokers is installed")
+	}
+	fmt.Fprintln(stdout, describeDisk(o.parent))
+	fmt.Fprintf(stdout, "%d rounds, %v of publishing measured in each; medians. CPU is the broker's. × is to mosquitto. QoS 1 throughout.\n", o.rounds, o.budget.length)
+	fmt.Fprintln(stdout, "Before it acknowledges, a message is on disk with gannet-sync and nats, with the operating system with gannet-os, in memory with gannet-off and mosquitto.")
+	fmt.Fprintln(stdout)
+	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
+	rows, err := s.run(ctx)
+	writeDurable(stdout, o.names(), rows, "mosquitto")
+	for _, name := range missing {
+		fmt.Fprintf(stdout, "%s is not installed and was not measured.\n", name)
+	}
+	if err != nil {
+		return err
+	}
+	return faultsOf(rows)
+}
+
+// installed prints the version of each broker that is there and returns them, and
+// the names of the others.
+func installed(ctx context.Context, brokers []recipe, w io.Writer) (found []recipe, missing []string) {
+	for _, b := range brokers {
+		version, err := versionOf(ctx, b)
+		if err != nil {
+			fmt.Fprintf(w, "%s: not measured: %v.\n", b.name, err)
+			missing = append(missing, b.name)
+			continue
+		}
+		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
+		found = append(found, b)
+	}
+	return found, missing
+}
+
+// absolute makes the folder of --dir independent of the working directory, which is
+// another one for the brokers.
+func (c *common) absolute() (err error) {
+	if c.dir != "" {
+		if c.dir, err = filepath.Abs(c.dir); err != nil {
+			return fmt.Errorf("dir: %w", err)
+		}
+	}
+	return nil
+}

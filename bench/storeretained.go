@@ -1,0 +1,236 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// bystanders are the pair of clients that go on talking while others are served.
+func bystanders() exchangeSpec {
+	return exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 4096, rate: 500}
+}
+
+// alone is how long the bystanders are measured before anything else happens.
+const alone = 3 * time.Second
+
+// storeRetained fills the retained store with n messages, restarts the broker, and
+// has one subscriber to "#" take them all while two other clients talk.
+func storeRetained(ctx context.Context, s *storeRun) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	if err := s.rest(ctx); err != nil {
+		return err
+	}
+	empty, _, err := s.memory("empty")
+	if err != nil {
+		return err
+	}
+	spec := feedSpec{
+		publishers: storePublishers, window: storeWindow, payload: storePayload, total: uint64(s.n), retain: true,
+		topic: retainedTopic,
+	}
+	if err := s.fill(ctx, spec); err != nil {
+		return s.explain(err)
+	}
+	began, err := s.restart()
+	if err != nil {
+		return err
+	}
+	if err := s.process.await(ctx); err != nil {
+		return err
+	}
+	s.figure("exec to the first connection", "%.3f s", time.Since(began).Seconds())
+	if _, err := s.peak("since exec"); err != nil {
+		return err
+	}
+	if err := s.rest(ctx); err != nil {
+		return err
+	}
+	loaded, _, err := s.memory("after the restart")
+	if err != nil {
+		return err
+	}
+	s.figure("growth", "%.1f MiB, %.0f B for each message", mebi(loaded-empty), float64(loaded-empty)/float64(s.n))
+
+	pair, err := s.meet(ctx)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer pair.end()
+	if err := s.replay(ctx, pair, loaded); err != nil {
+		return s.explain(err)
+	}
+	return pair.verdict()
+}
+
+func retainedTopic(dst []byte, publisher int, seq uint64) []byte {
+	dst = append(dst, "bench/retained/"...)
+	dst = strconv.AppendInt(dst, int64(publisher), 10)
+	dst = append(dst, '/')
+	return strconv.AppendUint(dst, seq, 10)
+}
+
+// replay measures the bystanders alone, and then beside the replay.
+func (s *storeRun) replay(ctx context.Context, pair *conversation, loaded int64) error {
+	before, err := pair.listen(func() error {
+		return s.wait(ctx, alone)
+	})
+	if err != nil {
+		return err
+	}
+	s.latency("bystanders alone", before)
+	if err := s.watchPeak(); err != nil {
+		return err
+	}
+	x := newCollection(1, storePublishers, uint64(s.n))
+	x.unordered = true
+	var topic []byte
+	x.belongs = func(_ int, retain bool, got []byte, publisher int, seq uint64) bool {
+		topic = retainedTopic(topic[:0], publisher, seq)
+		return retain && bytes.Equal(got, topic)
+	}
+	during, err := pair.listen(func() error {
+		return s.collect(ctx, x, &client{id: "everything", filter: "#", qos: 1})
+	})
+	if err != nil {
+		return err
+	}
+	s.latency("bystanders during the replay", during)
+	most, err := s.peak("during the replay")
+	if err != nil {
+		return err
+	}
+	s.figure("growth during the replay", "%.1f MiB", mebi(most-loaded))
+	return x.verdict()
+}
+
+func (s *storeRun) latency(who string, h histogram) {
+	s.figure(who, "%d messages, QoS 0, p50 %.0f µs, p99 %.0f µs, longest %.0f µs", h.total,
+		micros(h.quantile(0.5)), micros(h.quantile(0.99)), micros(h.quantile(1)))
+}
+
+// wait passes time.
+func (s *storeRun) wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// conversation is an exchange by the clock on a thread of its own, so that what its
+// messages wait for is the broker, and the machine, and not another load's books.
+type conversation struct {
+	exchange *exchange
+	asks     chan chan histogram
+	quit     chan struct{}
+	joined   chan struct{}
+	err      error // after joined
+}
+
+// meet starts the bystanders. end must be called.
+func (s *storeRun) meet(ctx context.Context) (*conversation, error) {
+	c := &conversation{
+		exchange: newExchange(bystanders()),
+		asks:     make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
+	}
+	l, err := newLoop(s.process.addr, c.exchange)
+	if err != nil {
+		return nil, err
+	}
+	c.exchange.open(l)
+	setup := phase{
+		limit: setupLimit, stall: storePatience,
+		done:     func() bool { return c.exchange.readyCount == 2 },
+		progress: func() uint64 { return uint64(c.exchange.readyCount) },
+	}
+	if err := setup.run(ctx, l); err != nil {
+		l.close()
+		return nil, fmt.Errorf("bystanders: %w", err)
+	}
+	go c.run(ctx, l)
+	return c, nil
+}
+
+// run talks until it is told to stop.
+func (c *conversation) run(ctx context.Context, l *loop) {
+	defer close(c.joined)
+	defer l.close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	over := false
+	c.exchange.start()
+	talk := phase{
+		limit: storeLimit, stall: storePatience, progress: c.exchange.progress, pace: c.exchange.pace,
+		done: func() bool {
+			select {
+			case answer := <-c.asks:
+				answer <- c.exchange.latency
+				c.exchange.latency.reset()
+			case <-c.quit:
+				over = true
+			default:
+			}
+			return over
+		},
+	}
+	if c.err = talk.run(ctx, l); c.err != nil {
+		return
+	}
+	c.exchange.sending = false
+	drain := phase{limit: setupLimit, stall: storePatience, done: c.exchange.settled, progress: c.exchange.progress}
+	c.err = drain.run(ctx, l)
+	c.exchange.ledger.close()
+}
+
+// take returns the latencies since the last take.
+func (c *conversation) take() (h histogram, err error) {
+	answer := make(chan histogram)
+	select {
+	case c.asks <- answer:
+		return <-answer, nil
+	case <-c.joined:
+		return h, fmt.Errorf("bystanders: %w", c.err)
+	}
+}
+
+// listen returns the latencies while f runs.
+func (c *conversation) listen(f func() error) (h histogram, err error) {
+	if _, err := c.take(); err != nil {
+		return h, err
+	}
+	if err := f(); err != nil {
+		return h, err
+	}
+	return c.take()
+}
+
+// end stops the bystanders. It may be called again.
+func (c *conversation) end() {
+	select {
+	case <-c.quit:
+	default:
+		close(c.quit)
+	}
+	<-c.joined
+}
+
+// verdict ends the bystanders and is an error if they missed anything.
+func (c *conversation) verdict() error {
+	c.end()
+	if c.err != nil {
+		return fmt.Errorf("bystanders: %w", c.err)
+	}
+	if c.exchange.ledger.faults.any() {
+		return fmt.Errorf("bystanders: %s", c.exchange.ledger.faults)
+	}
+	return nil
+}

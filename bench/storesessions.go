@@ -1,0 +1,225 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/gannetmq/gannet/codec"
+)
+
+// sampled is how many of the Sessions are asked for after a restart.
+const sampled = 1000
+
+// storeSessions makes n durable Sessions, ends the broker, and measures how soon it
+// serves them again.
+func storeSessions(ctx context.Context, s *storeRun) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	if err := s.rest(ctx); err != nil {
+		return err
+	}
+	empty, emptyHeap, err := s.memory("empty")
+	if err != nil {
+		return err
+	}
+	took, err := park(ctx, s.process.target, s.n, storedSession, storePatience,
+		func(parked int) { s.say("%d of %d sessions made", parked, s.n) })
+	if err != nil {
+		return s.explain(err)
+	}
+	s.figure("sessions made", "%d, %.0f /s", s.n, float64(s.n)/took.Seconds())
+	if err := s.rest(ctx); err != nil {
+		return err
+	}
+	parked, parkedHeap, err := s.memory("with all of them parked")
+	if err != nil {
+		return err
+	}
+	s.each("parked", parked-empty, parkedHeap-emptyHeap)
+
+	began, err := s.restart()
+	if err != nil {
+		return err
+	}
+	if err := s.firstBack(ctx, began); err != nil {
+		return s.explain(err)
+	}
+	if err := s.sampleBack(ctx, began); err != nil {
+		return s.explain(err)
+	}
+	if at := s.journal.servingAfter(); at > 0 {
+		s.figure("exec to its word that it is serving", "%.3f s", at.Seconds())
+	}
+	if _, err := s.peak("since exec"); err != nil {
+		return err
+	}
+	if err := s.rest(ctx); err != nil {
+		return err
+	}
+	loaded, loadedHeap, err := s.memory("after the restart")
+	if err != nil {
+		return err
+	}
+	s.each("after the restart", loaded-empty, loadedHeap-emptyHeap)
+	return nil
+}
+
+// each prints what a Session adds to the memory.
+func (s *storeRun) each(when string, rss, heap int64) {
+	n := float64(s.n)
+	if s.journal.heapBytes() == 0 {
+		s.figure("bytes for each session, "+when, "RSS %.0f", float64(rss)/n)
+		return
+	}
+	s.figure("bytes for each session, "+when, "RSS %.0f, live heap %.0f ± %.0f", float64(rss)/n, float64(heap)/n, float64(1<<20)/n)
+}
+
+func storedSession(i int) (id, filter string) {
+	n := strconv.Itoa(i)
+	return "stored-" + n, "bench/stored/" + n
+}
+
+// firstBack tries to resume one Session until it is answered.
+func (s *storeRun) firstBack(ctx context.Context, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	id, _ := storedSession(s.n / 2)
+	probe := time.NewTicker(time.Millisecond)
+	defer probe.Stop()
+	for {
+		present, err := resume(ctx, s.process.addr.String(), id)
+		switch {
+		case err == nil && present:
+			s.figure("exec to the first CONNACK with session present", "%.3f s", time.Since(began).Seconds())
+			return nil
+		case err == nil:
+			return errGone
+		}
+		select {
+		case <-s.process.exited:
+			return s.process.died()
+		case <-ctx.Done():
+			return fmt.Errorf("no CONNACK within %v: %w", storePatience, err)
+		case <-probe.C:
+		}
+	}
+}
+
+// resume connects once as a durable client, and leaves.
+func resume(ctx context.Context, addr, id string) (present bool, err error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return false, err
+		}
+	}
+	p := codec.Connect{Version: codec.V311, ClientID: []byte(id)}
+	if _, err := conn.Write(p.Append(nil, codec.V311)); err != nil {
+		return false, err
+	}
+	var answer [4]byte // CONNACK of 3.1.1
+	for n := 0; n < len(answer); {
+		k, err := conn.Read(answer[n:])
+		if err != nil {
+			return false, err
+		}
+		n += k
+	}
+	f, _, err := codec.Next(answer[:], 0)
+	if err != nil {
+		return false, err
+	}
+	var c codec.Connack
+	if f.Type != codec.TypeConnack {
+		return false, fmt.Errorf("%s instead of CONNACK", f.Type)
+	}
+	if err := c.Parse(codec.V311, f.Flags, f.Body); err != nil {
+		return false, err
+	}
+	if c.Return != codec.Accepted {
+		return false, fmt.Errorf("connection refused: %s", c.Return)
+	}
+	var bye codec.Disconnect
+	if _, err := conn.Write(bye.Append(nil, codec.V311)); err != nil {
+		return false, err
+	}
+	return c.SessionPresent, nil
+}
+
+// sampleBack resumes Sessions from all over the store, and has each publish to its
+// stored subscription and receive that.
+func (s *storeRun) sampleBack(ctx context.Context, began time.Time) error {
+	count := min(sampled, s.n)
+	x := &returns{}
+	l, err := newLoop(s.process.addr, x)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	x.loop = l
+	chance := rand.New(rand.NewPCG(1, uint64(s.n)))
+	for _, i := range chance.Perm(s.n)[:count] {
+		id, topic := storedSession(i)
+		l.open(&client{id: id, durable: true, index: len(x.topics)})
+		x.topics = append(x.topics, topic)
+	}
+	p := phase{
+		limit: storeLimit, stall: storePatience,
+		done:     func() bool { return x.heard == count },
+		progress: func() uint64 { return uint64(x.back + x.heard) },
+	}
+	if err := p.run(ctx, l); err != nil {
+		return fmt.Errorf("%d of %d sessions back, %d have their message: %w", x.back, count, x.heard, err)
+	}
+	s.figure(fmt.Sprintf("exec to a message through each of %d stored sessions", count), "%.3f s", time.Since(began).Seconds())
+	return nil
+}
+
+// returns is the scenario in which clients resume Sessions and talk to themselves
+// through the subscription that is stored.
+type returns struct {
+	loop   *loop
+	topics []string // of each client
+	back   int
+	heard  int
+}
+
+func (x *returns) ready(c *client) error {
+	if !c.present {
+		return errGone
+	}
+	x.back++
+	d := codec.Delivery{Topic: []byte(x.topics[c.index]), Payload: []byte(c.id)}
+	c.out = codec.AppendDelivery(c.out, codec.V311, &d)
+	x.loop.touch(c)
+	return nil
+}
+
+func (x *returns) packet(c *client, f codec.Frame) error {
+	var p codec.Publish
+	if f.Type != codec.TypePublish {
+		return fmt.Errorf("unexpected %s", f.Type)
+	}
+	if err := p.Parse(codec.V311, f.Flags, f.Body); err != nil {
+		return err
+	}
+	if string(p.Payload) != c.id {
+		return errors.New("another session's message")
+	}
+	x.heard++
+	return nil
+}
+
+func (x *returns) fill(*client)          {}
+func (x *returns) ended(c *client) error { return fmt.Errorf("client %s left", c.id) }
