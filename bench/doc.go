@@ -10,6 +10,12 @@
 // connections that stay silent, in two steps, and prints what one of them adds to
 // the broker's resident memory.
 //
+// gannet bench durable and gannet bench store are about brokers that keep what they
+// are given. The first fills the queues of absent clients and drains them, with Gannet
+// in each of its modes and with others in turn. The second fills the store of one
+// broker with a lot of one thing, ends it, starts it again, and prints what comes to
+// pass: times, rates, and memory as the kernel counts it.
+//
 // # How it measures
 //
 // The loader shares the machine with the broker, so it must cost little: one
@@ -31,6 +37,13 @@
 // Every payload carries its publisher, its number and its time of sending. What is
 // missing at the end, came twice or came out of order is counted, reported and
 // makes the command fail: a rate with losses is not a rate.
+//
+// A durable run has two halves. The first is closed around the acknowledgement, for
+// there is nobody to receive. In the second everything that was acknowledged must
+// come, once and in order; losses and duplicates are counted per session and
+// publisher, exactly, and a broker that loses gets no credit for waiting. Syncs are
+// not counted and the disk is not emptied between runs; the brokers take turns
+// instead, each with a fresh folder on the same disk, and every round is printed.
 //
 // # What it is not
 //

@@ -62,6 +62,16 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 		{"idle", "--connections 5,ten", `"ten"`},
 		{"idle", "--settle -1s", "settle: -1s"},
 		{"idle", "--connect 127.0.0.1:1883", "pid: needed"},
+		{"durable", "--variants p2p,fan-in", `there is no "fan-in"`},
+		{"durable", "--rounds 0", "rounds: 0"},
+		{"durable", "--seconds NaN", "seconds: NaN"},
+		{"durable", "--brokers gannet", `brokers: "gannet" is none of gannet-sync`},
+		{"durable", "--connect 127.0.0.1:1883", "connect"},
+		{"store", "", "sessions, retained, queue"},
+		{"store", "wills", `"wills"`},
+		{"store", "queue -n 0", "n: 0"},
+		{"store", "queue --settle -1s", "settle: -1s"},
+		{"store", "queue --broker gannet-sync,mosquitto", "broker: one at a time"},
 		{"both", "", `"both"`},
 	}
 	for _, tt := range tests {
@@ -79,7 +89,7 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 }
 
 func TestHelpIsASuccess(t *testing.T) {
-	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list"} {
+	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "durable -h", "store --help", "store queue -h"} {
 		var stdout, stderr bytes.Buffer
 		if status := Main(strings.Fields(args), &stdout, &stderr); status != statusOK || stdout.Len() == 0 || stderr.Len() != 0 {
 			t.Errorf("%q: status %d, %d bytes of help, complaint %q", args, status, stdout.Len(), &stderr)

@@ -15,12 +15,13 @@ import (
 // storeRun is one run of gannet bench store: one broker and its folder, which may be
 // ended and started again. Figures are printed as they come.
 type storeRun struct {
-	recipe  recipe
-	n       int
-	kill    bool
-	settle  time.Duration
-	figures io.Writer
-	log     io.Writer
+	recipe   recipe
+	n        int
+	kill     bool
+	settle   time.Duration // of silence before a look at the memory
+	patience time.Duration // without any progress
+	figures  io.Writer
+	log      io.Writer
 
 	process *process
 	journal *journal
@@ -39,7 +40,7 @@ func (s *storeRun) start(ctx context.Context) (err error) {
 	if s.process, err = newProcess(s.recipe); err != nil {
 		return err
 	}
-	s.process.patience = storePatience
+	s.process.patience = s.patience
 	if err := s.launch(); err != nil {
 		os.RemoveAll(s.process.dir)
 		s.process = nil
@@ -61,7 +62,7 @@ func (s *storeRun) restart() (began time.Time, err error) {
 	if s.kill {
 		how = "SIGKILL"
 		s.process.kill()
-	} else if err := s.process.end(storePatience); err != nil {
+	} else if err := s.process.end(s.patience); err != nil {
 		return began, err
 	}
 	s.figure("time to end after "+how, "%.2f s", time.Since(started).Seconds())
@@ -137,7 +138,7 @@ func (s *storeRun) fill(ctx context.Context, spec feedSpec) error {
 		return err
 	}
 	defer l.close()
-	if err := x.connect(ctx, l, storePatience); err != nil {
+	if err := x.connect(ctx, l, s.patience); err != nil {
 		return err
 	}
 	from, err := s.process.read(l)
@@ -147,7 +148,7 @@ func (s *storeRun) fill(ctx context.Context, spec feedSpec) error {
 	x.start()
 	told := l.clock()
 	p := phase{
-		limit: storeLimit, stall: storePatience, progress: x.progress,
+		limit: storeLimit, stall: s.patience, progress: x.progress,
 		done: func() bool {
 			if l.now-told >= time.Second {
 				told = l.now

@@ -84,6 +84,6 @@ func store(ctx context.Context, o *options, kind storeKind, stdout, stderr io.Wr
 	fmt.Fprintf(stdout, "store %s: %s, n = %d.\n\n", kind.name, kind.about, o.amount)
 	writeLine(stdout, []string{"figure", "value"})
 	writeRule(stdout, 1, 1, 0)
-	s := &storeRun{recipe: o.brokers[0], n: o.amount, kill: o.kill, settle: o.settle, figures: stdout, log: stderr}
+	s := &storeRun{recipe: o.brokers[0], n: o.amount, kill: o.kill, settle: o.settle, patience: storePatience, figures: stdout, log: stderr}
 	return errors.Join(kind.run(ctx, s), s.close())
 }

@@ -19,7 +19,7 @@ func storeQueue(ctx context.Context, s *storeRun) error {
 		return err
 	}
 	one := func(int) (string, string) { return id, topic }
-	if _, err := park(ctx, s.process.target, 1, one, storePatience, nil); err != nil {
+	if _, err := park(ctx, s.process.target, 1, one, s.patience, nil); err != nil {
 		return s.explain(err)
 	}
 	if err := s.rest(ctx); err != nil {
@@ -84,7 +84,7 @@ func (s *storeRun) collect(ctx context.Context, x *collection, c *client) error 
 	if err != nil {
 		return err
 	}
-	if err := x.collect(ctx, l, []*client{c}, storePatience); err != nil {
+	if err := x.collect(ctx, l, []*client{c}, s.patience); err != nil {
 		return err
 	}
 	to, err := s.process.read(l)

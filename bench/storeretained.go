@@ -14,9 +14,6 @@ func bystanders() exchangeSpec {
 	return exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 4096, rate: 500}
 }
 
-// alone is how long the bystanders are measured before anything else happens.
-const alone = 3 * time.Second
-
 // storeRetained fills the retained store with n messages, restarts the broker, and
 // has one subscriber to "#" take them all while two other clients talk.
 func storeRetained(ctx context.Context, s *storeRun) error {
@@ -41,10 +38,10 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	if err := s.process.await(ctx); err != nil {
-		return err
+	if _, err := s.answered(ctx, "anybody", false); err != nil {
+		return s.explain(err)
 	}
-	s.figure("exec to the first connection", "%.3f s", time.Since(began).Seconds())
+	s.figure("exec to the first CONNACK", "%.3f s", time.Since(began).Seconds())
 	if _, err := s.peak("since exec"); err != nil {
 		return err
 	}
@@ -77,9 +74,7 @@ func retainedTopic(dst []byte, publisher int, seq uint64) []byte {
 
 // replay measures the bystanders alone, and then beside the replay.
 func (s *storeRun) replay(ctx context.Context, pair *conversation, loaded int64) error {
-	before, err := pair.listen(func() error {
-		return s.wait(ctx, alone)
-	})
+	before, err := pair.listen(func() error { return s.rest(ctx) })
 	if err != nil {
 		return err
 	}
@@ -114,22 +109,11 @@ func (s *storeRun) latency(who string, h histogram) {
 		micros(h.quantile(0.5)), micros(h.quantile(0.99)), micros(h.quantile(1)))
 }
 
-// wait passes time.
-func (s *storeRun) wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
-}
-
 // conversation is an exchange by the clock on a thread of its own, so that what its
 // messages wait for is the broker, and the machine, and not another load's books.
 type conversation struct {
 	exchange *exchange
+	patience time.Duration
 	asks     chan chan histogram
 	quit     chan struct{}
 	joined   chan struct{}
@@ -139,8 +123,8 @@ type conversation struct {
 // meet starts the bystanders. end must be called.
 func (s *storeRun) meet(ctx context.Context) (*conversation, error) {
 	c := &conversation{
-		exchange: newExchange(bystanders()),
-		asks:     make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
+		exchange: newExchange(bystanders()), patience: s.patience,
+		asks: make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
 	}
 	l, err := newLoop(s.process.addr, c.exchange)
 	if err != nil {
@@ -148,7 +132,7 @@ func (s *storeRun) meet(ctx context.Context) (*conversation, error) {
 	}
 	c.exchange.open(l)
 	setup := phase{
-		limit: setupLimit, stall: storePatience,
+		limit: setupLimit, stall: s.patience,
 		done:     func() bool { return c.exchange.readyCount == 2 },
 		progress: func() uint64 { return uint64(c.exchange.readyCount) },
 	}
@@ -169,7 +153,7 @@ func (c *conversation) run(ctx context.Context, l *loop) {
 	over := false
 	c.exchange.start()
 	talk := phase{
-		limit: storeLimit, stall: storePatience, progress: c.exchange.progress, pace: c.exchange.pace,
+		limit: storeLimit, stall: c.patience, progress: c.exchange.progress, pace: c.exchange.pace,
 		done: func() bool {
 			select {
 			case answer := <-c.asks:
@@ -186,7 +170,7 @@ func (c *conversation) run(ctx context.Context, l *loop) {
 		return
 	}
 	c.exchange.sending = false
-	drain := phase{limit: setupLimit, stall: storePatience, done: c.exchange.settled, progress: c.exchange.progress}
+	drain := phase{limit: setupLimit, stall: c.patience, done: c.exchange.settled, progress: c.exchange.progress}
 	c.err = drain.run(ctx, l)
 	c.exchange.ledger.close()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"time"
 
@@ -28,7 +27,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	took, err := park(ctx, s.process.target, s.n, storedSession, storePatience,
+	took, err := park(ctx, s.process.target, s.n, storedSession, s.patience,
 		func(parked int) { s.say("%d of %d sessions made", parked, s.n) })
 	if err != nil {
 		return s.explain(err)
@@ -47,9 +46,15 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	if err := s.firstBack(ctx, began); err != nil {
+	id, _ := storedSession(s.n / 2)
+	present, err := s.answered(ctx, id, true)
+	if err != nil {
 		return s.explain(err)
 	}
+	if !present {
+		return errGone
+	}
+	s.figure("exec to the first CONNACK, with session present", "%.3f s", time.Since(began).Seconds())
 	if err := s.sampleBack(ctx, began); err != nil {
 		return s.explain(err)
 	}
@@ -85,78 +90,6 @@ func storedSession(i int) (id, filter string) {
 	return "stored-" + n, "bench/stored/" + n
 }
 
-// firstBack tries to resume one Session until it is answered.
-func (s *storeRun) firstBack(ctx context.Context, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
-	defer cancel()
-	id, _ := storedSession(s.n / 2)
-	probe := time.NewTicker(time.Millisecond)
-	defer probe.Stop()
-	for {
-		present, err := resume(ctx, s.process.addr.String(), id)
-		switch {
-		case err == nil && present:
-			s.figure("exec to the first CONNACK with session present", "%.3f s", time.Since(began).Seconds())
-			return nil
-		case err == nil:
-			return errGone
-		}
-		select {
-		case <-s.process.exited:
-			return s.process.died()
-		case <-ctx.Done():
-			return fmt.Errorf("no CONNACK within %v: %w", storePatience, err)
-		case <-probe.C:
-		}
-	}
-}
-
-// resume connects once as a durable client, and leaves.
-func resume(ctx context.Context, addr, id string) (present bool, err error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return false, err
-	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return false, err
-		}
-	}
-	p := codec.Connect{Version: codec.V311, ClientID: []byte(id)}
-	if _, err := conn.Write(p.Append(nil, codec.V311)); err != nil {
-		return false, err
-	}
-	var answer [4]byte // CONNACK of 3.1.1
-	for n := 0; n < len(answer); {
-		k, err := conn.Read(answer[n:])
-		if err != nil {
-			return false, err
-		}
-		n += k
-	}
-	f, _, err := codec.Next(answer[:], 0)
-	if err != nil {
-		return false, err
-	}
-	var c codec.Connack
-	if f.Type != codec.TypeConnack {
-		return false, fmt.Errorf("%s instead of CONNACK", f.Type)
-	}
-	if err := c.Parse(codec.V311, f.Flags, f.Body); err != nil {
-		return false, err
-	}
-	if c.Return != codec.Accepted {
-		return false, fmt.Errorf("connection refused: %s", c.Return)
-	}
-	var bye codec.Disconnect
-	if _, err := conn.Write(bye.Append(nil, codec.V311)); err != nil {
-		return false, err
-	}
-	return c.SessionPresent, nil
-}
-
 // sampleBack resumes Sessions from all over the store, and has each publish to its
 // stored subscription and receive that.
 func (s *storeRun) sampleBack(ctx context.Context, began time.Time) error {
@@ -175,7 +108,7 @@ func (s *storeRun) sampleBack(ctx context.Context, began time.Time) error {
 		x.topics = append(x.topics, topic)
 	}
 	p := phase{
-		limit: storeLimit, stall: storePatience,
+		limit: storeLimit, stall: s.patience,
 		done:     func() bool { return x.heard == count },
 		progress: func() uint64 { return uint64(x.back + x.heard) },
 	}

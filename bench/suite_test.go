@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gannetmq/gannet/engine"
+	"github.com/gannetmq/gannet/persist"
 )
 
 func TestMainExitStatusTellsALossFromASuccess(t *testing.T) {
@@ -113,12 +117,48 @@ func TestChildBroker(t *testing.T) {
 	}
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
+	if flag.Arg(0) != "listens" {
+		childEngine(t, flag.Arg(0) == "keeps", flag.Arg(1), asked)
+		return
+	}
 	l, err := net.Listen("tcp", flag.Arg(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-asked
 	l.Close()
+}
+
+// childEngine is a Gannet that keeps what it is given in its working directory, or in
+// memory.
+func childEngine(t *testing.T, keeps bool, addr string, asked <-chan os.Signal) {
+	o := engine.DefaultOptions()
+	o.Listeners[0].URL = "mqtt://" + addr
+	if keeps {
+		p, err := persist.Open("data", persist.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		o.Store = p
+	}
+	s, err := engine.New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestProcessIsAwaitedAndEndedOnRequest(t *testing.T) {
