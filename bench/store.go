@@ -174,7 +174,7 @@ func (s *storeRun) fill(ctx context.Context, spec feedSpec) error {
 	return nil
 }
 
-// journal reads what a broker prints: when it said that it is serving, and the live
+// journal reads what a broker prints: when it said that it has started, and the live
 // heap of its last garbage collection, if it is a Go program that was asked to tell.
 // Safe for concurrent use.
 type journal struct {
@@ -182,7 +182,7 @@ type journal struct {
 
 	mu      sync.Mutex
 	line    []byte
-	serving time.Duration // 0: it has not said so
+	started time.Duration // 0: it has not said so
 	heap    int64         // bytes; 0: not known
 }
 
@@ -209,8 +209,8 @@ func (j *journal) write(text []byte) {
 }
 
 func (j *journal) read(line []byte) {
-	if j.serving == 0 && bytes.Contains(line, []byte("serving")) {
-		j.serving = time.Since(j.began)
+	if j.started == 0 && bytes.Contains(line, []byte("broker started")) {
+		j.started = time.Since(j.began)
 	}
 	if heap, ok := parseCollection(line); ok {
 		j.heap = heap
@@ -223,10 +223,10 @@ func (j *journal) heapBytes() int64 {
 	return j.heap
 }
 
-func (j *journal) servingAfter() time.Duration {
+func (j *journal) startedAfter() time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.serving
+	return j.started
 }
 
 // parseCollection takes the live heap out of a line that the Go runtime prints for

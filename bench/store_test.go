@@ -64,14 +64,14 @@ func TestStoreOfABrokerThatDoesNotStartIsAnError(t *testing.T) {
 func TestJournalReadsWhatABrokerPrints(t *testing.T) {
 	j := newJournal()
 	for _, piece := range []string{
-		"gc 1 @0.005s 2%: 0.02+0.5+0.01 ms clock, 0.05+0.1/0.4/0.1+0.03 ms cpu, 3->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P\nlevel=INFO msg=ser",
-		"ving sessions=1\nlevel=INFO msg=\"gc 12->3->9 MB, \"\ngc 7 @9.1s 0%: 0+1+0 ms clock, 0+0/1/0+0 ms cpu, 130->131->",
+		"gc 1 @0.005s 2%: 0.02+0.5+0.01 ms clock, 0.05+0.1/0.4/0.1+0.03 ms cpu, 3->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 2 P\nlevel=INFO msg=\"broker sta",
+		"rted\" version=1\nlevel=INFO msg=\"gc 12->3->9 MB, \"\ngc 7 @9.1s 0%: 0+1+0 ms clock, 0+0/1/0+0 ms cpu, 130->131->",
 		"120 MB, 240 MB goal, 0 MB stacks, 0 MB globals, 2 P (forced)\ngc 8 broken\n",
 		strings.Repeat("long", 4000) + "\ngc 9 unfinished, 1->1->1 MB, ",
 	} {
 		j.write([]byte(piece))
 	}
-	if j.heapBytes() != 120<<20 || j.servingAfter() <= 0 {
-		t.Errorf("heap %d, serving %v", j.heapBytes(), j.servingAfter())
+	if j.heapBytes() != 120<<20 || j.startedAfter() <= 0 {
+		t.Errorf("heap %d, started %v", j.heapBytes(), j.startedAfter())
 	}
 }

@@ -23,7 +23,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err := s.rest(ctx); err != nil {
 		return err
 	}
-	empty, emptyHeap, err := s.memory("empty")
+	empty, _, err := s.memory("empty")
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	s.each("parked", parked-empty, parkedHeap-emptyHeap)
+	s.each("parked", parked-empty, parkedHeap)
 
 	began, err := s.restart()
 	if err != nil {
@@ -58,8 +58,8 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err := s.sampleBack(ctx, began); err != nil {
 		return s.explain(err)
 	}
-	if at := s.journal.servingAfter(); at > 0 {
-		s.figure("exec to its word that it is serving", "%.3f s", at.Seconds())
+	if at := s.journal.startedAfter(); at > 0 {
+		s.figure("exec to its word that it has started", "%.3f s", at.Seconds())
 	}
 	if _, err := s.peak("since exec"); err != nil {
 		return err
@@ -71,18 +71,19 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	s.each("after the restart", loaded-empty, loadedHeap-emptyHeap)
+	s.each("after the restart", loaded-empty, loadedHeap)
 	return nil
 }
 
-// each prints what a Session adds to the memory.
-func (s *storeRun) each(when string, rss, heap int64) {
+// each prints what a Session adds to the memory. Of the live heap all is divided, for
+// an empty broker has not collected anything yet and so has not told its share.
+func (s *storeRun) each(when string, growth, heap int64) {
 	n := float64(s.n)
-	if s.journal.heapBytes() == 0 {
-		s.figure("bytes for each session, "+when, "RSS %.0f", float64(rss)/n)
-		return
+	text := fmt.Sprintf("RSS %.0f", float64(growth)/n)
+	if heap > 0 {
+		text += fmt.Sprintf(", live heap at most %.0f", float64(heap)/n)
 	}
-	s.figure("bytes for each session, "+when, "RSS %.0f, live heap %.0f ± %.0f", float64(rss)/n, float64(heap)/n, float64(1<<20)/n)
+	s.figure("bytes for each session "+when, "%s", text)
 }
 
 func storedSession(i int) (id, filter string) {
