@@ -37,6 +37,12 @@ func (s *Session) full(size int) bool {
 	return n >= s.cfg.MaxQueuedMessages || bytes+size > s.cfg.MaxQueuedBytes
 }
 
+// over tells whether the queue holds more than its bounds allow.
+func (s *Session) over() bool {
+	n, bytes := s.more.queued()
+	return n > s.cfg.MaxQueuedMessages || bytes > s.cfg.MaxQueuedBytes
+}
+
 // toBacklog tells whether a delivery that was recorded need not be kept in memory.
 func (s *Session) toBacklog() bool {
 	m := s.more
@@ -80,7 +86,7 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 		return
 	}
 	// What was parked in between is read again when it is wanted.
-	if q.From == b.first && (s.phase == connected || s.full(0)) {
+	if q.From == b.first && (s.phase == connected || s.over()) {
 		if len(records) == 0 {
 			out.Drops.add(DropLost, b.n)
 			b.n = 0
@@ -93,7 +99,7 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 		if b.n <= 0 {
 			*b = backlog{}
 		}
-		for m.queue.n > 0 && s.full(0) {
+		for m.queue.n > 0 && s.over() {
 			s.drop(m.queue.pop(), DropQueueFull, out)
 		}
 	}
