@@ -160,6 +160,10 @@ func (r *ring) push(e entry) {
 	}
 	r.live++
 	r.fifo.push(e)
+	// In order already, but when the window was larger before a restart and its end was released before its middle was loaded.
+	for i := r.n - 1; i > 0 && r.at(i-1).seq > e.seq; i-- {
+		*r.at(i), *r.at(i - 1) = *r.at(i - 1), e
+	}
 }
 
 // compact lets settled entries go that an older one holds up.
