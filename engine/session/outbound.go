@@ -386,14 +386,15 @@ func (s *Session) drainQueue(now Time, out *Output) {
 		}
 		x := m.queue.pop()
 		start := len(out.Frames)
-		s.appendPublish(&o, x.ids(), PacketID(x.seq), x.qos, x.retain, false, out)
+		dup := x.qos > 0 && x.seq < m.sentBelow
+		s.appendPublish(&o, x.ids(), PacketID(x.seq), x.qos, x.retain, dup, out)
 		if x.qos == 0 {
 			continue
 		}
 		if x.qos == codec.QoS2 && s.durable() && s.mustHold(out) {
 			s.Hold(m.ticket, start, out)
 		}
-		if s.expiry == 0 && x.group == nil {
+		if s.expiry == 0 && !s.stored && x.group == nil {
 			x.msg, x.idList = nil, nil
 		}
 		m.inflight.push(x)

@@ -54,6 +54,11 @@ func (s *Session) RestoreDone(st *State) {
 	if m == nil || m.inflight.n == 0 {
 		return
 	}
+	if st.Connected {
+		// The window may have been further on: what the last acknowledgements deleted is back if they were not yet durable. DUP says
+		// that something may have been sent, and to leave it out would be wrong [MQTT-3.3.1-1].
+		m.sentBelow = s.nextSeq
+	}
 	// Up to where the client may have seen messages: known when it was parked, else as far as the window reached.
 	sent := st.SentUpTo
 	if st.Connected {

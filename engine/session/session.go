@@ -51,20 +51,21 @@ type Session struct {
 
 // more is the part of a session that an idle client does without.
 type more struct {
-	subs     []Subscription // all but the first
-	subAt    map[string]int // where in subs, once there are more than fewSubscriptions; else nil
-	inflight ring           // sent, not settled
-	resend   int            // entries of inflight that still wait to be resent after a resume
-	queue    queue          // not yet sent
-	backlog  backlog        // the rest of the queue, in the store only
-	received packetIDSet    // inbound QoS 2, PUBREL not yet seen
-	aliasIn  [][]byte       // alias-1 -> topic
-	aliasOut map[string]uint16
-	held     []heldFrame
-	heldSize int    // bytes in held
-	ticket   uint64 // of the newest records
-	method   EnhancedMethod
-	exchange Exchange // a re-authentication in progress
+	subs      []Subscription // all but the first
+	subAt     map[string]int // where in subs, once there are more than fewSubscriptions; else nil
+	inflight  ring           // sent, not settled
+	resend    int            // entries of inflight that still wait to be resent after a resume
+	queue     queue          // not yet sent
+	backlog   backlog        // the rest of the queue, in the store only
+	sentBelow uint64         // deliveries below may have been sent before the process was restarted
+	received  packetIDSet    // inbound QoS 2, PUBREL not yet seen
+	aliasIn   [][]byte       // alias-1 -> topic
+	aliasOut  map[string]uint16
+	held      []heldFrame
+	heldSize  int    // bytes in held
+	ticket    uint64 // of the newest records
+	method    EnhancedMethod
+	exchange  Exchange // a re-authentication in progress
 }
 
 // New makes a session that Connect then connects.
@@ -345,9 +346,9 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 			out.record(Record{Kind: WillPut, Session: s.ID, Will: s.will})
 		}
 	}
-	s.recordState(out)
 	s.releaseShared(out)
 	s.shelve()
+	s.recordState(out)
 	s.Trim()
 }
 
