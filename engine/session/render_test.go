@@ -28,7 +28,11 @@ func (p *player) report(t *testing.T) {
 
 func (p *player) reportAs(t *testing.T, v codec.Version) {
 	o := &p.out
-	for b := o.Frames; len(b) > 0; {
+	b := append(p.gated, o.Frames...)
+	if p.gated = nil; p.gate > p.store.durable {
+		p.gated, b = b, nil
+	}
+	for len(b) > 0 {
 		f, _, err := codec.Next(b, 0)
 		if err != nil || f.Size == 0 {
 			t.Fatalf("the session wrote what is not a packet: % x: %v", b, err)
@@ -49,12 +53,15 @@ func (p *player) reportAs(t *testing.T, v codec.Version) {
 	for i := range o.Changes {
 		p.say("%s", renderChange(&o.Changes[i]))
 	}
-	for i := range o.Records {
-		p.say("record %s", p.record(&o.Records[i]))
-		p.store.apply(o.Records[i])
+	for i := range p.records {
+		p.say("record %s", p.record(&p.records[i]))
 	}
+	p.records = nil
 	if o.HasRead {
-		p.read = o.Read
+		if p.reading {
+			t.Error("a read is asked for while another one is under way")
+		}
+		p.read, p.reading = o.Read, true
 		p.say("read from %d up to %d after ticket %d", o.Read.From, o.Read.Messages, o.Read.After)
 	}
 	for _, r := range o.Redispatch {

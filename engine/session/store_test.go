@@ -1,38 +1,110 @@
 package session
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
-// store keeps the records of one session as a Store does: Put replaces, Delete removes.
+// store keeps the records of one client as a Store does: Put replaces, Delete removes. What came under a ticket is on the disk once that
+// ticket is durable; a crash loses the rest.
 type store struct {
+	disk    facts
+	pending []promised
+	durable uint64
+}
+
+// promised is a record on its way to the disk.
+type promised struct {
+	ticket uint64
+	Record
+}
+
+// facts are what a store holds of one session.
+type facts struct {
 	state    *Record
 	subs     []Record
-	queue    []Record
+	queue    []Record // by sequence number
 	received []Record
 	will     *Record
 }
 
-func (st *store) apply(r Record) {
+// append takes records under a ticket; 0 = they are on the disk at once.
+func (st *store) append(records []Record, ticket uint64) {
+	if ticket == 0 && len(st.pending) > 0 {
+		panic("records that are durable at once, after others that are not")
+	}
+	for _, r := range records {
+		if ticket <= st.durable {
+			st.disk.apply(r)
+		} else {
+			st.pending = append(st.pending, promised{ticket, r})
+		}
+	}
+}
+
+// sync makes everything up to ticket durable.
+func (st *store) sync(ticket uint64) {
+	st.durable = max(st.durable, ticket)
+	n := 0
+	for n < len(st.pending) && st.pending[n].ticket <= st.durable {
+		st.disk.apply(st.pending[n].Record)
+		n++
+	}
+	st.pending = st.pending[n:]
+}
+
+func (st *store) crash() { st.pending = nil }
+
+// read answers q. A store may already show what is not yet durable: ahead.
+func (st *store) read(q QueueRead, ahead bool) (found []Record) {
+	f := facts{state: st.disk.state, queue: slices.Clone(st.disk.queue)}
+	if ahead {
+		for _, r := range st.pending {
+			f.apply(r.Record)
+		}
+	}
+	if f.state == nil || f.state.Session != q.Session {
+		return nil
+	}
+	bytes := 0
+	for _, r := range f.queue {
+		if r.Seq < q.From || len(found) == q.Messages || bytes > 0 && bytes >= q.Bytes {
+			continue
+		}
+		found = append(found, r)
+		if r.Message != nil {
+			bytes += r.Message.Size()
+		}
+	}
+	return found
+}
+
+func (f *facts) apply(r Record) {
 	switch r.Kind {
 	case SessionPut:
-		st.state = &r
+		f.state = &r
 	case SessionDelete:
-		*st = store{}
+		*f = facts{}
 	case SubscriptionPut:
-		st.subs = append(without(st.subs, func(x *Record) bool { return x.Filter == r.Filter }), r)
+		f.subs = append(without(f.subs, func(x *Record) bool { return x.Filter == r.Filter }), r)
 	case SubscriptionDelete:
-		st.subs = without(st.subs, func(x *Record) bool { return x.Filter == r.Filter })
+		f.subs = without(f.subs, func(x *Record) bool { return x.Filter == r.Filter })
 	case QueuePut, QueueRelease:
-		st.queue = append(without(st.queue, func(x *Record) bool { return x.Seq == r.Seq }), r)
+		if r.Kind == QueueRelease {
+			r.Message, r.IDs = nil, nil
+		}
+		f.queue = append(without(f.queue, func(x *Record) bool { return x.Seq == r.Seq }), r)
+		sort.Slice(f.queue, func(i, j int) bool { return f.queue[i].Seq < f.queue[j].Seq })
 	case QueueDelete:
-		st.queue = without(st.queue, func(x *Record) bool { return x.Seq == r.Seq })
+		f.queue = without(f.queue, func(x *Record) bool { return x.Seq == r.Seq })
 	case ReceivedPut:
-		st.received = append(without(st.received, func(x *Record) bool { return x.ID == r.ID }), r)
+		f.received = append(without(f.received, func(x *Record) bool { return x.ID == r.ID }), r)
 	case ReceivedDelete:
-		st.received = without(st.received, func(x *Record) bool { return x.ID == r.ID })
+		f.received = without(f.received, func(x *Record) bool { return x.ID == r.ID })
 	case WillPut:
-		st.will = &r
+		f.will = &r
 	case WillDelete:
-		st.will = nil
+		f.will = nil
 	default:
 		panic("a session does not write records of this kind")
 	}
@@ -48,18 +120,24 @@ func without(rs []Record, drop func(*Record) bool) []Record {
 	return kept
 }
 
-// load restores the session, or returns nil if there is none.
-func (st *store) load(cfg *Config, id uint64, now Time) *Session {
-	if st.state == nil || st.state.Session != id {
+// load restores the session, or returns nil if there is none. With a window >= 0 messages come as stubs where a Store may leave
+// them out: beyond the window of a session that was connected, beyond what was sent to one that was not.
+func (f *facts) load(cfg *Config, window int, now Time) *Session {
+	if f.state == nil {
 		return nil
 	}
-	s := &Session{}
-	Restore(cfg, s, id, st.state.State, now)
-	all := append([]Record(nil), st.subs...)
-	sort.Slice(st.queue, func(i, j int) bool { return st.queue[i].Seq < st.queue[j].Seq })
-	all = append(append(all, st.queue...), st.received...)
-	if st.will != nil {
-		all = append(all, *st.will)
+	s, st := &Session{}, f.state.State
+	Restore(cfg, s, f.state.Session, st, now)
+	all := append([]Record(nil), f.subs...)
+	for i, r := range f.queue {
+		if window >= 0 && r.Kind == QueuePut && (st.Connected && i >= window || !st.Connected && r.Seq > st.SentUpTo) {
+			r.Bytes, r.Message = r.Message.Size(), nil
+		}
+		all = append(all, r)
+	}
+	all = append(all, f.received...)
+	if f.will != nil {
+		all = append(all, *f.will)
 	}
 	for i := range all {
 		c, ok := s.RestoreRecord(&all[i], now)
@@ -67,6 +145,6 @@ func (st *store) load(cfg *Config, id uint64, now Time) *Session {
 			panic("a restored subscription is not what the router should know")
 		}
 	}
-	s.RestoreDone(st.state.State)
+	s.RestoreDone(st)
 	return s
 }

@@ -47,7 +47,14 @@ type player struct {
 	hs         *Handshake
 	s          *Session
 	store      store
-	read       QueueRead // the last one that was asked for
+	ticket     uint64   // what the records of this directive get; 0 = durable at once
+	records    []Record // of this directive
+	gate       uint64   // nothing is written before this ticket is durable, as package broker sees to
+	gated      []byte
+	read       QueueRead // the last one that was asked for,
+	reading    bool      // and is not answered yet
+	fetched    []Record  // what the store found, once it has looked
+	looked     bool
 	lastID     uint64
 	now        Time
 	out        Output
@@ -91,6 +98,8 @@ func plainConfig() Config {
 func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	p.out.Reset()
 	p.out.Frames = p.out.Frames[:0]
+	p.out.DurableUpTo, p.out.Unavailable = p.store.durable, d.HasArg("unavailable")
+	p.ticket, p.records = uint64(num(t, d, "hold", 0)), nil
 	if p.refused {
 		p.eye, p.version, p.refused = p.old, p.oldVersion, false
 	}
@@ -111,6 +120,9 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 		p.publish(t, d)
 	case "routed":
 		p.routed(t, d)
+	case "retract":
+		p.s.Retract(p.pending[0].id, p.pending[0].qos)
+		p.pending = p.pending[1:]
 	case "deliver":
 		p.deliver(t, d)
 	case "puback", "pubrec", "pubrel", "pubcomp":
@@ -134,15 +146,19 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	case "end":
 		p.s.End(p.now, &p.out)
 	case "durable":
-		p.out.DurableUpTo = uint64(num(t, d, "ticket", 0))
-		if p.s.Durable(p.out.DurableUpTo, &p.out) {
+		p.store.sync(uint64(num(t, d, "ticket", 0)))
+		p.out.DurableUpTo = p.store.durable
+		if p.s != nil && p.s.Durable(p.out.DurableUpTo, &p.out) {
 			p.say("more waits")
 		}
 	case "tick":
 		p.tick(t, d)
 		return
+	case "fetch":
+		p.fetch(d)
+		return
 	case "loaded":
-		p.loaded(t, d)
+		p.loaded(d)
 	case "drain":
 		p.s.Drain(p.now, &p.out)
 	case "trim":
@@ -150,41 +166,50 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	case "jump": // to a later sequence number, as after a long life
 		p.s.nextSeq = uint64(firstInt(t, d))
 	case "restart":
-		p.restart()
+		p.restart(num(t, d, "window", -1))
 	case "state":
 		p.state()
 	default:
 		d.Fatalf(t, "unknown directive %s", d.Cmd)
 	}
-	p.recorded(uint64(num(t, d, "hold", 0)))
+	p.recorded()
 	p.report(t)
 }
 
-// recorded does as the broker does with records: they get a ticket, and an answer that waits for it is held.
-func (p *player) recorded(ticket uint64) {
-	if p.s == nil {
+// recorded does as the broker does after each call: records get a ticket, and what must wait for it is held.
+func (p *player) recorded() {
+	if len(p.out.Records) == 0 {
 		return
 	}
-	awaits := p.out.Await
-	p.s.Recorded(ticket, &p.out)
-	if ticket > 0 && !awaits {
-		p.s.Hold(ticket, 0, &p.out)
-	}
+	p.store.append(p.out.Records, p.ticket)
+	p.records = append(p.records, p.out.Records...)
+	p.out.Records = p.out.Records[:0]
+	p.s.Recorded(p.ticket, &p.out)
 }
 
-// loaded answers the read that the session has asked for.
-func (p *player) loaded(t *testing.T, d *datadriven.TestData) {
-	q := p.read
-	var found []Record
-	for _, r := range p.store.queue {
-		if r.Kind == QueuePut && r.Seq >= q.From && len(found) < q.Messages {
-			found = append(found, r)
-		}
+// fetch lets the store look for what the session has asked for. The answer is still on its way then.
+func (p *player) fetch(d *datadriven.TestData) {
+	if !p.reading || p.read.After > p.store.durable {
+		p.say("nothing to read")
+		return
 	}
+	p.fetched, p.looked = p.store.read(p.read, d.HasArg("ahead")), true
+}
+
+// loaded brings the answer to the session.
+func (p *player) loaded(d *datadriven.TestData) {
+	if !p.looked {
+		p.fetch(d)
+	}
+	if !p.looked {
+		return
+	}
+	found := p.fetched
 	if d.HasArg("lost") {
 		found = nil
 	}
-	p.s.Loaded(q, found, d.HasArg("failed"), p.now, &p.out)
+	p.reading, p.looked, p.fetched = false, false, nil
+	p.s.Loaded(p.read, found, d.HasArg("failed"), p.now, &p.out)
 }
 
 func (p *player) say(format string, args ...any) { fmt.Fprintf(&p.text, format+"\n", args...) }
@@ -297,6 +322,7 @@ func (p *player) packet(t *testing.T, b []byte) {
 			}
 			p.eye.received(p.version, f)
 			p.s.Packet(f, p.now, &p.out)
+			p.recorded()
 		}
 		b = b[f.Size:]
 	}
@@ -304,19 +330,25 @@ func (p *player) packet(t *testing.T, b []byte) {
 
 // accept joins the connection and its session as the broker does: a connected one is taken over first.
 func (p *player) accept(t *testing.T, h *Hello) {
+	gate := uint64(0)
 	p.hs = nil
 	if p.s != nil && p.s.ClientID() != h.ClientID {
 		p.s = nil
 	}
 	if s := p.s; s != nil && s.Connected() {
-		if !p.closed {
+		if !p.closed && p.gate <= p.store.durable {
 			s.Disconnect(codec.SessionTakenOver, "session taken over", &p.out)
 			p.out.Close, p.out.Reason, p.out.Why = false, 0, ""
 		}
 		p.lost()
 	}
+	if p.s != nil && !p.s.Ended() {
+		p.s.Tick(p.now, &p.out) // what has run out is not resumed
+		p.recorded()
+	}
 	if p.s != nil && !p.s.Ended() && h.CleanStart {
 		p.s.End(p.now, &p.out)
+		p.recorded()
 	}
 	if p.text.Len() > 0 || len(p.out.Frames) > 0 || p.out.HasPublish || p.out.Ended {
 		p.say("the old connection and session:")
@@ -331,11 +363,19 @@ func (p *player) accept(t *testing.T, h *Hello) {
 	if p.s == nil || p.s.Ended() {
 		p.lastID++
 		p.s = New(&p.cfg, p.lastID)
-		p.eye.forget()
+		if p.eye.forget(); len(p.store.pending) > 0 {
+			gate = p.ticket // the end of the one before must not be taken back once the client knows of this one
+		}
+		p.reading, p.looked = false, false
 	}
 	p.pending, p.closed = nil, false
 	p.eye.accepted(min(h.receiveMaximum, p.cfg.MaxInflight))
 	p.s.Connect(h, p.now, &p.out)
+	if len(p.out.Records) > 0 {
+		gate = p.ticket // CONNACK leaves once the session is durable, and nothing goes before it
+	}
+	p.gate = gate
+	p.recorded()
 }
 
 func (p *player) publish(t *testing.T, d *datadriven.TestData) {
@@ -368,7 +408,12 @@ func (p *player) routed(t *testing.T, d *datadriven.TestData) {
 func (p *player) routedWith(code codec.ReasonCode) {
 	a := p.pending[0]
 	p.pending = p.pending[1:]
+	start := len(p.out.Frames)
 	p.s.Acknowledge(a.id, a.qos, code, &p.out)
+	p.recorded()
+	if p.ticket > 0 {
+		p.s.Hold(p.ticket, start, &p.out)
+	}
 }
 
 // deliver brings n messages to the session.
@@ -416,7 +461,12 @@ func (p *player) deliver(t *testing.T, d *datadriven.TestData) {
 			}
 		}
 		result := p.s.Deliver(&p.og, &r, &p.out)
+		p.recorded()
 		p.say("%s", [...]string{"sent", "queued", "dropped", "refused", "gone"}[result])
+	}
+	if d.HasArg("quiet") {
+		p.text.Reset()
+		p.records = nil
 	}
 }
 
@@ -498,8 +548,12 @@ func (p *player) raw(t *testing.T, d *datadriven.TestData) {
 }
 
 func (p *player) lost() {
+	if m := p.s.more; len(p.gated) > 0 || m != nil && len(m.held) > 0 {
+		p.eye.unseen = true
+	}
 	p.s.ConnectionLost(p.now, &p.out)
-	p.pending, p.closed = nil, false
+	p.recorded()
+	p.pending, p.closed, p.gate, p.gated = nil, false, 0, nil
 }
 
 // tick lets time pass, in steps that end where a deadline lies, as a punctual timer would.
@@ -513,6 +567,7 @@ func (p *player) tick(t *testing.T, d *datadriven.TestData) {
 		p.now = max(p.now, p.s.Deadline())
 		p.say("at %s:", p.at(p.now))
 		p.s.Tick(p.now, &p.out)
+		p.recorded()
 		p.report(t)
 		if p.out.Close {
 			break
@@ -535,11 +590,12 @@ func (p *player) at(x Time) string {
 	return (time.Duration(x-start) * time.Millisecond).String()
 }
 
-// restart ends the process and restores the session from what it recorded.
-func (p *player) restart() {
-	id := p.lastID
-	p.s, p.hs, p.pending, p.eye.restarted = nil, nil, nil, true
-	p.s = p.store.load(&p.cfg, id, p.now)
+// restart ends the process, with what is not durable, and restores the session from its records.
+func (p *player) restart(window int) {
+	p.hs, p.pending, p.eye.restarted, p.eye.unseen = nil, nil, true, true
+	p.gate, p.gated, p.reading, p.looked = 0, nil, false, false
+	p.store.crash()
+	p.s = p.store.disk.load(&p.cfg, window, p.now)
 	if p.s == nil {
 		p.say("nothing is left")
 		return
