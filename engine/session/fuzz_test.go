@@ -6,8 +6,8 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
-// FuzzPackets feeds a session whatever a client may send, between deliveries and lost connections: it neither panics nor
-// loses count, it writes packets only, and it says nothing after it closed.
+// FuzzPackets feeds a session whatever a client may send, between deliveries, lost connections and a store that is late: it
+// neither panics nor loses count, it writes packets only, and it says nothing after it closed.
 func FuzzPackets(f *testing.F) {
 	publish := codec.Publish{QoS: codec.QoS2, PacketID: 3, Topic: []byte("a/b"), Payload: []byte("x")}
 	subscribe := codec.Subscribe{PacketID: 4, Filters: []codec.Subscription{{Filter: []byte("$share/g/a"), QoS: codec.QoS1}}}
@@ -28,12 +28,26 @@ func FuzzPackets(f *testing.F) {
 		}
 		cfg := plainConfig()
 		cfg.ReceiveMaximum, cfg.TopicAliasMaximum, cfg.Durable, cfg.MaxSubscriptions = 3, 2, true, 4
-		cfg.MaxPacketSize = 1 << 12
+		cfg.MaxPacketSize, cfg.QueueWindow, cfg.MaxQueuedMessages = 1<<12, 1, 3
 		v := []codec.Version{codec.V31, codec.V311, codec.V5}[b[0]%3]
 		s, out := New(&cfg, 1), &Output{Room: 1 << 12}
 		hello := &Hello{Version: v, ClientID: "c", Expiry: 100, receiveMaximum: 2, aliasMaximum: 1, method: riddle{}}
 		s.Connect(hello, start, out)
 		var o Outgoing
+		var st store
+		ticket, read := uint64(1), QueueRead{}
+		recorded := func() {
+			if len(out.Records) > 0 {
+				st.append(out.Records, ticket)
+				clear(out.Records)
+				out.Records = out.Records[:0]
+				s.Recorded(ticket, out)
+			}
+			if out.HasRead {
+				read, out.HasRead = out.Read, false
+			}
+		}
+		recorded()
 		for b = b[1:]; len(b) > 0 && !out.Close; {
 			p, _, err := codec.Next(b, cfg.MaxPacketSize)
 			if err == nil && p.Size == 0 {
@@ -41,24 +55,41 @@ func FuzzPackets(f *testing.F) {
 			}
 			out.Reset()
 			out.Frames = out.Frames[:0]
+			out.DurableUpTo = st.durable
 			if err != nil {
 				s.Malformed(err, out)
 			} else {
 				s.Packet(p, start, out)
 				b = b[p.Size:]
 			}
+			recorded()
 			if out.AckQoS > 0 {
+				from := len(out.Frames)
 				s.Acknowledge(out.AckID, out.AckQoS, codec.NoMatchingSubscribers, out)
+				recorded()
+				s.Hold(ticket, from, out)
 			}
 			if out.HasPublish && !out.Close {
 				o.Reset(&out.Publish, start, true)
 				s.Deliver(&o, &Route{QoS: codec.QoS2, IDs: []uint32{1, 2}}, out)
+				recorded()
+			}
+			if p.Type == codec.TypePingreq && !out.Close { // the client has some patience, and the store gets on
+				st.sync(ticket)
+				out.DurableUpTo = ticket
+				s.Durable(ticket, out)
+				ticket++
+				if s.more != nil && s.more.backlog.reading {
+					s.Loaded(read, st.read(read, false), false, start, out)
+					recorded()
+				}
 			}
 			readable(t, v, out.Frames)
 			s.check(t, 0)
 		}
 		out.Reset()
 		s.ConnectionLost(start, out)
+		recorded()
 		s.check(t, 0)
 		if !s.Ended() {
 			out.Frames = out.Frames[:0]

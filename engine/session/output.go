@@ -58,7 +58,7 @@ type parsed struct {
 	unsuback    codec.Unsuback
 }
 
-// Reset empties everything but Frames and Room.
+// Reset empties everything but Frames and what the caller sets.
 func (out *Output) Reset() {
 	if out.HasPublish {
 		out.HasPublish = false

@@ -43,6 +43,7 @@ func TestPlainLeavesSpecialCasesToDeliver(t *testing.T) {
 		"alias":               func(s *Session, _ *Message) int { s.aliasMaximum = 1; return 100 },
 		"expiry":              func(_ *Session, m *Message) int { m.Expires = 5000; return 100 },
 		"resumable":           func(s *Session, _ *Message) int { s.expiry = 1; return 100 },
+		"stored":              func(s *Session, _ *Message) int { s.stored = true; return 100 },
 		"window":              func(s *Session, _ *Message) int { s.open = s.sendMaximum; return 100 },
 		"queue": func(s *Session, m *Message) int {
 			s.extra().queue.push(entry{msg: m.Keep(), qos: codec.QoS1})
