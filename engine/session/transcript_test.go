@@ -145,6 +145,9 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 		p.lost()
 	case "end":
 		p.s.End(p.now, &p.out)
+	case "synced": // and nobody has told the session yet
+		p.store.sync(uint64(num(t, d, "ticket", 0)))
+		return
 	case "durable":
 		p.store.sync(uint64(num(t, d, "ticket", 0)))
 		p.out.DurableUpTo = p.store.durable
@@ -337,6 +340,7 @@ func (p *player) accept(t *testing.T, h *Hello) {
 	}
 	if s := p.s; s != nil && s.Connected() {
 		if !p.closed && p.gate <= p.store.durable {
+			p.out.Frames = append(p.out.Frames, p.gated...)
 			s.Disconnect(codec.SessionTakenOver, "session taken over", &p.out)
 			p.out.Close, p.out.Reason, p.out.Why = false, 0, ""
 		}

@@ -136,6 +136,10 @@ func (w *walk) do(format string, args ...any) {
 	if w.p.out.Close || w.t.Failed() {
 		w.t.Fatalf("after %s:\n%s\n%s", line, w.p.text.String(), strings.Join(w.steps, "\n"))
 	}
+}
+
+// hear lets the client act on a CONNACK that has come.
+func (w *walk) hear() {
 	if w.said {
 		w.said, w.known, w.clean = false, w.p.s.Resumable(), !w.p.s.Resumable()
 		w.greet()
@@ -158,6 +162,7 @@ func (w *walk) chance(percent int) bool { return w.rng.Intn(100) < percent }
 func (w *walk) alive() bool { return w.p.s != nil && !w.p.s.Ended() }
 
 func (w *walk) step() {
+	w.hear()
 	if !w.alive() {
 		w.connect()
 		return
@@ -179,7 +184,7 @@ func (w *walk) step() {
 	case r < 77:
 		w.do("tick %ds%s", w.rng.Intn(5), w.stamp())
 	case r < 83:
-		w.sync(w.rng.Intn(int(w.ticket-w.p.store.durable) + 1))
+		w.sync([]string{"durable", "synced"}[w.rng.Intn(2)], w.rng.Intn(int(w.ticket-w.p.store.durable)+1))
 	case r < 90 && w.canRead():
 		w.load()
 	case r < 92 && w.online:
@@ -191,13 +196,13 @@ func (w *walk) step() {
 	}
 }
 
-// sync lets the store get on by n tickets.
-func (w *walk) sync(n int) {
+// sync lets the store get on by n tickets. The session hears of it, or finds it out with the next step.
+func (w *walk) sync(how string, n int) {
 	ticket := w.p.store.durable + uint64(n)
 	if !w.slow {
 		ticket = w.ticket
 	}
-	w.do("durable ticket=%d", ticket)
+	w.do("%s ticket=%d", how, ticket)
 }
 
 func (w *walk) canRead() bool { return w.p.reading && w.p.read.After <= w.p.store.durable }
@@ -268,6 +273,7 @@ func (w *walk) connect() {
 	}
 	w.online = true
 	w.do("connect id=a%s expiry=%d recv-max=%d alias-max=%d%s", clean, expiry, 1+w.rng.Intn(6), w.rng.Intn(3), w.stamp())
+	w.said = w.p.eye.said // on this connection
 	if !w.greeted && w.known && w.chance(30) {
 		w.greet() // without waiting for CONNACK
 	}
@@ -441,10 +447,12 @@ func (w *walk) acknowledged(t codec.PacketType, id uint16) {
 func (w *walk) finish() {
 	for !w.online || !w.alive() || !w.p.s.Resumable() {
 		w.connect()
+		w.hear()
 	}
 	w.do("room %d", 1<<20)
 	for n := 0; ; n++ {
-		w.sync(int(w.ticket - w.p.store.durable))
+		w.hear()
+		w.sync("durable", int(w.ticket-w.p.store.durable))
 		switch {
 		case n > 100000:
 			w.t.Fatal("it does not come to rest")
