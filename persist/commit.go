@@ -272,6 +272,9 @@ func (p *Pebble) commit(t taken) error {
 			return err
 		}
 	}
+	if err := w.finish(b); err != nil {
+		return err
+	}
 	p.stats.records.Add(uint64(len(t.records)))
 	return p.apply(b, t.ticket)
 }

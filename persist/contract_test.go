@@ -2,6 +2,7 @@ package persist
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -88,39 +89,74 @@ func keys(t testing.TB, p *Pebble, prefix byte) (all []string) {
 	return all
 }
 
-// checkKeys holds the counts in memory against what is stored: every message with a key of its own is owed to
-// somebody, as often as is counted.
+// checkKeys holds what the committer knows against what is stored: every message with a key of its own is owed to somebody, as
+// often as is counted, and every chunk is known with what is settled of it.
 func checkKeys(t testing.TB, p *Pebble) {
 	t.Helper()
 	refs := map[uint64]uint32{}
-	releasing := 0
-	for _, k := range keys(t, p, prefixHot) {
-		switch len(k) {
-		case queueKeySize:
-			value, closer, err := p.db.Get([]byte(k))
+	it, err := p.db.NewIter(prefixBounds(prefixHot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunks := 0
+	for it.First(); it.Valid(); {
+		if !isChunkKey(it.Key()) {
+			if isMarksKey(it.Key()) {
+				t.Errorf("marks %x without a chunk", it.Key())
+			}
+			it.Next()
+			continue
+		}
+		chunks++
+		sid, _ := keyNumber(it.Key())
+		first := parseChunkKey(it.Key())
+		value, m, err := nextChunk(it)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stillOwed := 0
+		r := session.Record{Session: sid}
+		for c := readChunk(first, value); ; {
+			o, ok, err := c.next(&r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id := owedID(value); id != 0 {
-				refs[id]++
+			if !ok {
+				break
 			}
-			_ = closer.Close()
-		case releasedKeySize:
-			releasing++
+			if m.apply(first, &r, &o) {
+				if stillOwed++; o.id != 0 {
+					refs[o.id]++
+				}
+			}
 		}
+		known := p.w.queues[sid].find(first)
+		if known == nil {
+			t.Errorf("session %d: chunk %d is not known", sid, first)
+		} else if q := p.w.queues[sid]; int(known.owed) != stillOwed || (known.marks > 0) != (m != nil) ||
+			m != nil && (q.of(known).settled != m.settled || q.of(known).released != m.released) {
+			t.Errorf("session %d: chunk %d has %d owed, known are %+v", sid, first, stillOwed, *known)
+		}
+	}
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for sid, q := range p.w.queues {
+		live := len(q.live()) - q.dead
+		if chunks -= live; live == 0 || q.next != nil {
+			t.Errorf("session %d: a queue of %d chunks", sid, live)
+		}
+	}
+	if chunks != 0 {
+		t.Errorf("%d more chunks are stored than known", chunks)
 	}
 	for _, k := range keys(t, p, prefixMessage) {
 		if id, _ := keyNumber([]byte(k)); refs[id] == 0 {
 			t.Errorf("message %d is owed to nobody", id)
 		}
 	}
-	for id, n := range refs {
-		if p.w.refs[id] != n {
-			t.Errorf("message %d is owed to %d sessions, counted %d", id, n, p.w.refs[id])
-		}
-	}
-	if len(refs) != len(p.w.refs) || releasing != len(p.w.releasing) {
-		t.Errorf("%d messages and %d releases are stored, counted %d and %d", len(refs), releasing, len(p.w.refs), len(p.w.releasing))
+	if !maps.Equal(refs, p.w.refs) {
+		t.Errorf("messages are referred to as %v, counted %v", refs, p.w.refs)
 	}
 }
 
@@ -279,11 +315,11 @@ func TestAcknowledgedBeforeItIsTakenIsNotWritten(t *testing.T) {
 		keys   int
 	}{
 		{"put and deleted", nil, []session.Record{put, remove}, []fate{undone, undone}, 0},
-		{"put and released", nil, []session.Record{put, release}, []fate{undone, unstored}, 1},
+		{"put and released", nil, []session.Record{put, release}, []fate{writtenReleased, undone}, 1},
 		{"put, released, deleted", nil, []session.Record{put, release, remove}, []fate{undone, undone, undone}, 0},
 		{"released and deleted", []session.Record{put}, []session.Record{release, remove}, []fate{undone, written}, 0},
-		{"released", []session.Record{put}, []session.Record{release}, []fate{written}, 1},
-		{"released twice", []session.Record{put}, []session.Record{release, release}, []fate{written, undone}, 1},
+		{"released", []session.Record{put}, []session.Record{release}, []fate{written}, 2},
+		{"released twice", []session.Record{put}, []session.Record{release, release}, []fate{written, undone}, 2},
 		{"deleted after it was released", []session.Record{put, release}, []session.Record{remove}, []fate{written}, 0},
 		{"deleted twice", []session.Record{put}, []session.Record{remove, remove}, []fate{written, undone}, 0},
 		{"session ended", []session.Record{put}, []session.Record{remove, end}, []fate{undone, written}, 0},

@@ -4,23 +4,23 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
+	"math/bits"
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
 // formatVersion counts changes of keys or values that older programs cannot read. It is written when a store is made
-// and checked when it is opened. This program reads all formats up to it and writes only this one:
+// and checked when it is opened. Older stores are brought up to it then, see upgrade.go.
 //
-//	1
-//	2  State.Group; the size of a message beside the id of it
+//	1  a key for each delivery
+//	2  deliveries in chunks; State.Group
 const formatVersion = 2
 
 // Values. Numbers are varints, strings are their length and their bytes; what stands last has no length.
 //
 //	message   flags topic [properties] [expires] [from] payload      flags: QoS, retain, which of [] are there
-//	owed      flags [ids] (message | [size] id:8)                    flags: QoS, retain, ids there, message inside, size there
+//	chunk     (distance flags [ids] size (length message | id))...   flags: QoS, retain, ids there, message inside, released
 //	state     version flags expiry expiresAt sentUpTo userName [group] clientID
 //	options   flags identifier                                       flags: QoS, no local, as published, handling
 //	will      flags delay [expiry] due message
@@ -34,10 +34,6 @@ const (
 	messageProperties = 0x08
 	messageExpires    = 0x10
 	messageFrom       = 0x20
-
-	owedIDs    = 0x08
-	owedInline = 0x10
-	owedSized  = 0x20 // always there, but not in format 1
 
 	stateConnected = 0x01
 	stateGroup     = 0x02
@@ -97,103 +93,22 @@ func parseMessage(b []byte) (*session.Message, error) {
 	return m.Keep(), nil
 }
 
-// appendOwed encodes a QueuePut. id is of the message's own key; 0 puts the message inside.
-func appendOwed(dst []byte, r *session.Record, id uint64) []byte {
-	flags := byte(r.QoS) & flagQoS
-	if r.Retain {
-		flags |= flagRetain
+// messageLength is how many bytes appendMessage appends.
+func messageLength(m *session.Message) int {
+	n := 1 + uvarintLength(uint64(len(m.Topic))) + m.Size()
+	if len(m.Properties) > 0 {
+		n += uvarintLength(uint64(len(m.Properties)))
 	}
-	if len(r.IDs) > 0 {
-		flags |= owedIDs
+	if m.Expires != 0 {
+		n += uvarintLength(uint64(m.Expires)<<1 ^ uint64(m.Expires>>63)) // as a signed one is written
 	}
-	if id == 0 {
-		flags |= owedInline
-	} else {
-		flags |= owedSized
+	if m.From != 0 {
+		n += uvarintLength(m.From)
 	}
-	dst = append(dst, flags)
-	if len(r.IDs) > 0 {
-		dst = binary.AppendUvarint(dst, uint64(len(r.IDs)))
-		for _, x := range r.IDs {
-			dst = binary.AppendUvarint(dst, uint64(x))
-		}
-	}
-	if id == 0 {
-		return appendMessage(dst, r.Message)
-	}
-	dst = binary.AppendUvarint(dst, uint64(r.Message.Size()))
-	return binary.BigEndian.AppendUint64(dst, id)
+	return n
 }
 
-// owed is the message of a queue entry.
-type owed struct {
-	id     uint64 // of the message's own key; 0: it is inline
-	inline []byte // encoded
-	size   int    // of the message; -1: unknown
-}
-
-// parseOwed fills r except for the message.
-func parseOwed(b []byte, r *session.Record) (o owed, err error) {
-	d := reader{b: b}
-	flags := d.byte()
-	r.QoS, r.Retain = codec.QoS(flags&flagQoS), flags&flagRetain != 0
-	if flags&owedIDs != 0 {
-		n := d.number()
-		if n > uint64(len(d.b)) {
-			return o, fmt.Errorf("owed: %w", errTruncated)
-		}
-		r.IDs = make([]uint32, n)
-		for i := range r.IDs {
-			r.IDs[i] = uint32(d.number())
-		}
-	}
-	if flags&owedInline != 0 {
-		o.inline = d.rest()
-		o.size = messageSize(o.inline)
-	} else {
-		o.size = -1
-		if flags&owedSized != 0 {
-			o.size = int(min(d.number(), math.MaxInt32))
-		}
-		if b := d.rest(); len(b) == 8 {
-			o.id = binary.BigEndian.Uint64(b)
-		} else {
-			d.err = errTruncated
-		}
-	}
-	if d.err != nil {
-		return o, fmt.Errorf("owed: %w", d.err)
-	}
-	return o, nil
-}
-
-// messageSize is the Size of the encoded message, -1 if it cannot be read.
-func messageSize(b []byte) int {
-	r := reader{b: b}
-	flags := r.byte()
-	size := len(r.string())
-	if flags&messageProperties != 0 {
-		size += len(r.string())
-	}
-	if flags&messageExpires != 0 {
-		r.signed()
-	}
-	if flags&messageFrom != 0 {
-		r.number()
-	}
-	if size += len(r.rest()); r.err != nil {
-		return -1
-	}
-	return size
-}
-
-// owedID returns only the id of the message an owed value refers to, 0 if it is inside.
-func owedID(b []byte) uint64 {
-	if len(b) < 9 || b[0]&owedInline != 0 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b[len(b)-8:])
-}
+func uvarintLength(x uint64) int { return (bits.Len64(x|1) + 6) / 7 }
 
 func appendState(dst []byte, st *session.State) []byte {
 	var flags byte

@@ -3,7 +3,6 @@ package persist
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -175,7 +174,7 @@ func (e *exporter) session(sid uint64, value []byte) error {
 	if err := e.write(x); err != nil {
 		return err
 	}
-	for ok := e.owed.SeekGE(appendNumberKey(nil, prefixHot, sid)); ok; ok = e.owed.Next() {
+	for e.owed.SeekGE(appendNumberKey(nil, prefixHot, sid)); e.owed.Valid(); {
 		r, err := parseKey(e.owed.Key())
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -183,48 +182,59 @@ func (e *exporter) session(sid uint64, value []byte) error {
 		if r.Session != sid {
 			break
 		}
-		if err := e.delivery(r); err != nil {
+		switch r.Kind {
+		case session.QueuePut:
+			err = e.chunk(sid)
+		case session.ReceivedPut:
+			err = e.write(exported{Kind: "received", Session: sid, ClientID: e.client, PacketID: r.ID})
+			e.owed.Next()
+		default: // marks without their chunk
+			e.owed.Next()
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return e.owed.Error()
 }
 
-func (e *exporter) delivery(r session.Record) error {
-	x := exported{Session: r.Session, ClientID: e.client, Seq: r.Seq}
-	switch r.Kind {
-	case session.QueueRelease:
-		x.Kind = "released"
-	case session.ReceivedPut:
-		x.Kind, x.PacketID = "received", r.ID
-	default:
-		value, err := e.owed.ValueAndErr()
+// chunk writes the deliveries of the chunk at which it stands.
+func (e *exporter) chunk(sid uint64) error {
+	first := parseChunkKey(e.owed.Key())
+	value, m, err := nextChunk(e.owed)
+	if err != nil {
+		return err
+	}
+	r := session.Record{Session: sid}
+	for c := readChunk(first, value); ; {
+		o, ok, err := c.next(&r)
 		if err != nil {
+			return fmt.Errorf("%w: session %d: %w", ErrDamaged, sid, err)
+		}
+		if !ok {
+			return nil
+		}
+		if !m.apply(first, &r, &o) {
+			continue
+		}
+		if err := e.delivery(r, o); err != nil {
 			return err
 		}
-		m, err := e.message(value, &r)
+	}
+}
+
+func (e *exporter) delivery(r session.Record, o owed) (err error) {
+	x := exported{Kind: "released", Session: r.Session, ClientID: e.client, Seq: r.Seq}
+	if r.Kind == session.QueuePut {
+		if o.id == 0 {
+			r.Message, err = parseMessage(o.inline)
+		} else {
+			r.Message, err = getMessage(e.r.db, o.id)
+		}
 		if err != nil {
 			return fmt.Errorf("%w: session %d: delivery %d: %w", ErrDamaged, r.Session, r.Seq, err)
 		}
-		x.Kind, x.QoS, x.Retain, x.Identifiers, x.Message = "queued", int(r.QoS), r.Retain, r.IDs, exportMessage(m)
+		x.Kind, x.QoS, x.Retain, x.Identifiers, x.Message = "queued", int(r.QoS), r.Retain, r.IDs, exportMessage(r.Message)
 	}
 	return e.write(x)
-}
-
-func (e *exporter) message(value []byte, r *session.Record) (*session.Message, error) {
-	o, err := parseOwed(value, r)
-	if err != nil {
-		return nil, err
-	}
-	if o.id == 0 {
-		return parseMessage(o.inline)
-	}
-	b, closer, err := e.r.db.Get(appendNumberKey(nil, prefixMessage, o.id))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, fmt.Errorf("message %d is not in the store", o.id)
-	} else if err != nil {
-		return nil, err
-	}
-	m, err := parseMessage(b)
-	return m, errors.Join(err, closer.Close())
 }

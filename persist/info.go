@@ -78,9 +78,19 @@ func (info *Info) count(key, value []byte) error {
 		info.Subscriptions++
 	case session.QueuePut:
 		info.QueuedBytes += int64(len(value))
-		info.Queued++
-	case session.QueueRelease:
-		info.Queued++
+		for c := readChunk(r.Seq, value); ; info.Queued++ {
+			if _, ok, err := c.next(&r); err != nil {
+				return sessionError(r.Session, err)
+			} else if !ok {
+				break
+			}
+		}
+	case session.QueueDelete:
+		m, err := parseMarks(value)
+		if err != nil {
+			return sessionError(r.Session, err)
+		}
+		info.Queued -= m.settled.count()
 	case session.ReceivedPut:
 		info.Received++
 	case session.WillPut:

@@ -6,8 +6,8 @@ import "encoding/binary"
 //
 //	'f'                       format version
 //	'm' id:8                  a message owed to several sessions
-//	'q' sid:8 'q' seq:8       owed to a session: the message or the id of it     QueuePut
-//	'q' sid:8 'q' seq:8 'r'   PUBREL is owed                                     QueueRelease
+//	'q' sid:8 'c' seq:8       owed to a session, from seq on: see chunk.go       QueuePut
+//	'q' sid:8 'c' seq:8 'm'   what of that is settled or released                QueueDelete, QueueRelease
 //	'q' sid:8 'r' pid:2       inbound QoS 2                                      ReceivedPut
 //	'r' topic                 retained message                                   RetainedPut
 //	's' sid:8                 state of a session                                 SessionPut
@@ -24,9 +24,11 @@ const (
 	prefixRetained = 'r'
 	prefixSession  = 's'
 
-	hotQueue    = 'q'
+	hotChunk    = 'c'
+	hotQueue    = 'q' // of format 1: one delivery
 	hotReceived = 'r'
-	released    = 'r'
+	chunkMarks  = 'm'
+	released    = 'r' // of format 1
 
 	coldSubscription = 'u'
 	coldWill         = 'w'
@@ -36,8 +38,8 @@ var formatKey = []byte{prefixFormat}
 
 const (
 	numberKeySize   = 1 + 8
-	queueKeySize    = numberKeySize + 1 + 8
-	releasedKeySize = queueKeySize + 1
+	chunkKeySize    = numberKeySize + 1 + 8
+	marksKeySize    = chunkKeySize + 1
 	receivedKeySize = numberKeySize + 1 + 2
 )
 
@@ -46,12 +48,18 @@ func appendNumberKey(dst []byte, prefix byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, prefix), n)
 }
 
-func appendQueueKey(dst []byte, sid, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(appendNumberKey(dst, prefixHot, sid), hotQueue), seq)
+func appendChunkKey(dst []byte, sid, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(appendNumberKey(dst, prefixHot, sid), hotChunk), first)
 }
 
-func appendReleasedKey(dst []byte, sid, seq uint64) []byte {
-	return append(appendQueueKey(dst, sid, seq), released)
+func appendMarksKey(dst []byte, sid, first uint64) []byte {
+	return append(appendChunkKey(dst, sid, first), chunkMarks)
+}
+
+func isChunkKey(key []byte) bool { return len(key) == chunkKeySize && key[numberKeySize] == hotChunk }
+
+func isMarksKey(key []byte) bool {
+	return len(key) == marksKeySize && key[numberKeySize] == hotChunk && key[chunkKeySize] == chunkMarks
 }
 
 func appendReceivedKey(dst []byte, sid uint64, pid uint16) []byte {
@@ -78,7 +86,7 @@ func keyNumber(key []byte) (n uint64, ok bool) {
 	return binary.BigEndian.Uint64(key[1:]), true
 }
 
-// parseQueueKey is the sequence number in the key of a delivery, with or without released.
-func parseQueueKey(key []byte) (seq uint64) {
+// parseChunkKey is the sequence number in the key of a chunk or its marks.
+func parseChunkKey(key []byte) (first uint64) {
 	return binary.BigEndian.Uint64(key[numberKeySize+1:])
 }

@@ -78,7 +78,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 	}
 	loaders := make([]loader, min(workers, len(parts)))
 	for i := range loaders {
-		loaders[i] = loader{p: p, visit: visitor(), refs: make(map[uint64]uint32), releasing: make(map[deliveryKey]struct{})}
+		loaders[i] = loader{p: p, visit: visitor(), refs: make(map[uint64]uint32), queues: make(map[uint64]*queue)}
 	}
 	stopProgress := p.logProgress()
 	err = p.runLoaders(loaders, parts)
@@ -90,7 +90,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 		for id, n := range loaders[i].refs {
 			p.w.refs[id] += n
 		}
-		maps.Copy(p.w.releasing, loaders[i].releasing)
+		maps.Copy(p.w.queues, loaders[i].queues)
 	}
 	return p.sweep()
 }

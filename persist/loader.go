@@ -17,10 +17,10 @@ type loader struct {
 	visit     func(session.Record) error
 	cold, hot *pebble.Iterator
 	orphans   *pebble.Batch
-	refs      map[uint64]uint32        // what writer.refs gets
-	releasing map[deliveryKey]struct{} // what writer.releasing gets
-	n         Loaded                   // not yet counted
-	key, end  []byte                   // scratch
+	refs      map[uint64]uint32 // what writer.refs gets
+	queues    map[uint64]*queue // what writer.queues gets
+	n         Loaded            // not yet counted
+	key, end  []byte            // scratch
 }
 
 // run loads part after part.
@@ -186,7 +186,7 @@ func (l *loader) dropOrphans(sid uint64, including bool) error {
 
 // queue visits the hot half.
 func (l *loader) queue(sid uint64, w window) error {
-	for ; l.hot.Valid(); l.hot.Next() {
+	for l.hot.Valid() {
 		key := l.hot.Key()
 		n, ok := keyNumber(key)
 		if !ok || len(key) < receivedKeySize {
@@ -195,31 +195,78 @@ func (l *loader) queue(sid uint64, w window) error {
 		if n != sid {
 			return nil
 		}
-		r := session.Record{Session: sid}
 		switch {
-		case key[numberKeySize] == hotQueue && len(key) >= queueKeySize:
-			id, err := l.p.delivery(l.hot, &r, w.next(parseQueueKey(key)))
-			if err != nil {
+		case isChunkKey(key):
+			if err := l.chunk(sid, &w); err != nil {
+				return sessionError(sid, err)
+			}
+			continue
+		case key[numberKeySize] == hotReceived && len(key) == receivedKeySize:
+			l.n.Received++
+			if err := l.visit(session.Record{Kind: session.ReceivedPut, Session: sid, ID: binary.BigEndian.Uint16(key[numberKeySize+1:])}); err != nil {
 				return err
 			}
-			if id != 0 {
-				l.refs[id]++
-			}
-			if r.Kind == session.QueueRelease {
-				l.releasing[deliveryKey{sid, r.Seq}] = struct{}{}
-			}
-			l.visited(&l.n.Queued)
-		case key[numberKeySize] == hotReceived && len(key) == receivedKeySize:
-			r.Kind, r.ID = session.ReceivedPut, binary.BigEndian.Uint16(key[numberKeySize+1:])
-			l.n.Received++
 		default:
 			return badKey(key)
 		}
+		l.hot.Next()
+	}
+	return l.hot.Error()
+}
+
+// chunk visits what is owed of the chunk at which the hot half stands, and moves on.
+func (l *loader) chunk(sid uint64, w *window) error {
+	first := parseChunkKey(l.hot.Key())
+	value, m, err := nextChunk(l.hot)
+	if err != nil {
+		return err
+	}
+	x := chunk{first: first}
+	r := session.Record{Session: sid}
+	for c := readChunk(first, value); ; {
+		o, ok, err := c.next(&r)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		x.span = uint16(r.Seq - first)
+		if !m.apply(first, &r, &o) {
+			continue
+		}
+		x.owed++
+		if o.id != 0 {
+			l.refs[o.id]++
+		}
+		if w.next(r.Seq) {
+			if err := l.p.fill(&r, o); err != nil {
+				return err
+			}
+		}
+		l.visited(&l.n.Queued)
 		if err := l.visit(r); err != nil {
 			return err
 		}
 	}
-	return l.hot.Error()
+	if x.owed > 0 {
+		l.keep(sid, x, m)
+	}
+	return nil
+}
+
+// keep lets the committer know of a chunk.
+func (l *loader) keep(sid uint64, c chunk, m *marks) {
+	q := l.queues[sid]
+	if q == nil {
+		q = &queue{sid: sid}
+		l.queues[sid] = q
+	}
+	if m != nil {
+		q.marks = append(q.marks, m)
+		c.marks = uint32(len(q.marks))
+	}
+	q.chunks = append(q.chunks, c)
 }
 
 func (l *loader) retained(lower, upper []byte) error {

@@ -247,6 +247,9 @@ func (p *Pebble) checkFormat() error {
 			return err
 		}
 		p.opts.Log.Info("the store is upgraded: older programs cannot read it any more", "store", p.dir, "from", v, "to", formatVersion)
+		if err := upgrade1(p.db); err != nil {
+			return fmt.Errorf("upgrade from format %d: %w", v, err)
+		}
 		return p.writeFormat()
 	case !errors.Is(err, pebble.ErrNotFound):
 		return fmt.Errorf("format version: %w", err)

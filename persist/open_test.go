@@ -147,7 +147,9 @@ func TestLoadNamesWhatItCannotRead(t *testing.T) {
 		{"session cut", appendNumberKey(nil, prefixSession, 9), []byte{5}, "session 9: session: value ends early"},
 		{"options cut", appendSubscriptionKey(nil, 8, "f"), nil, `session 8: filter "f": subscription: value ends early`},
 		{"will cut", appendWillKey(nil, 8), []byte{0, 0, 0}, "session 8: will: message: value ends early"},
-		{"message not there", appendQueueKey(nil, 8, 2), []byte{1, 0, 0, 0, 0, 0, 0, 0, 77}, "session 8: delivery 2: message 77 is not in the store"},
+		{"message not there", appendChunkKey(nil, 8, 2), []byte{0, 1, 3, 154, 1}, "session 8: delivery 2: message 77 is not in the store"},
+		{"chunk cut", appendChunkKey(nil, 8, 2), []byte{0, 1, 3}, "session 8: delivery 2: value ends early"},
+		{"marks cut", appendMarksKey(nil, 7, 1), []byte{9}, "session 7: marks: value ends early"},
 		{"retained cut", []byte("rt"), nil, `retained "t": message: value ends early`},
 		{"strange key", append(appendNumberKey(nil, prefixHot, 8), "zzz"...), nil, "key 7100000000000000087a7a7a: unknown"},
 	}
@@ -218,8 +220,13 @@ func FuzzParse(f *testing.F) {
 	for _, r := range fixture() {
 		switch r.Kind {
 		case session.QueuePut:
-			f.Add(appendOwed(nil, &r, 0))
-			f.Add(appendOwed(nil, &r, 1))
+			for id := range uint64(2) {
+				var c chunkWriter
+				c.begin(r.Seq)
+				c.add(&r, id)
+				c.add(&session.Record{Kind: session.QueueRelease, Seq: r.Seq + 3}, 0)
+				f.Add(c.buf)
+			}
 		case session.SessionPut:
 			f.Add(appendState(nil, r.State))
 		case session.SubscriptionPut:
@@ -247,29 +254,50 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%s became %+v, %v", line(r), again, err)
 			}
 		}
+		if m, err := parseMarks(b); err == nil {
+			if again, err := parseMarks(m.append(nil)); err != nil || *again != *m {
+				t.Errorf("marks %+v became %+v, %v", m, again, err)
+			}
+		}
 		var r session.Record
-		o, err := parseOwed(b, &r)
-		if err != nil {
-			return
-		}
-		if o.id != 0 && owedID(b) != o.id {
-			t.Errorf("id %d, or %d", o.id, owedID(b))
-		}
-		if o.inline == nil {
-			return
-		}
-		if r.Message, err = parseMessage(o.inline); err == nil {
-			if o.size != r.Message.Size() {
-				t.Errorf("size %d, is %d", o.size, r.Message.Size())
+		w := chunkWriter{}
+		w.begin(1)
+		var read []session.Record
+		for c := readChunk(1, b); ; {
+			o, ok, err := c.next(&r)
+			if err != nil || ok && r.Seq < w.last {
+				return
 			}
-			again := session.Record{}
-			o, err := parseOwed(appendOwed(nil, &r, 0), &again)
-			if err == nil {
-				again.Message, err = parseMessage(o.inline)
+			if !ok {
+				break
 			}
-			r.Kind, again.Kind = session.QueuePut, session.QueuePut
-			if err != nil || line(again) != line(r) || !slices.Equal(again.IDs, r.IDs) {
-				t.Errorf("%s became %s, %v", line(r), line(again), err)
+			if r.Kind == session.QueuePut {
+				if o.inline == nil {
+					return
+				}
+				if r.Message, err = parseMessage(o.inline); err != nil {
+					return
+				}
+			}
+			read = append(read, r)
+			w.add(&r, 0)
+		}
+		c := readChunk(1, w.buf)
+		for _, want := range read {
+			o, ok, err := c.next(&r)
+			if err != nil || !ok {
+				t.Fatalf("%s is gone: %v", line(want), err)
+			}
+			if r.Kind == session.QueuePut {
+				if r.Bytes != want.Message.Size() {
+					t.Errorf("size %d, is %d", r.Bytes, want.Message.Size())
+				}
+				if r.Message, err = parseMessage(o.inline); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if line(r) != line(want) || !slices.Equal(r.IDs, want.IDs) {
+				t.Errorf("%s became %s", line(want), line(r))
 			}
 		}
 	})

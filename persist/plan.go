@@ -13,9 +13,9 @@ import "github.com/gannetmq/gannet/engine/session"
 type fate uint8
 
 const (
-	written  fate = iota
-	unstored      // written, and what it undoes was not: a QueueRelease of this batch's own QueuePut
-	undone        // not written
+	written         fate = iota
+	writtenReleased      // a QueuePut of which only PUBREL is owed already
+	undone               // not written
 )
 
 // plan fills w.fate for records.
@@ -82,9 +82,9 @@ func (w *writer) planQueues(records []session.Record) {
 			case deliveryUnknown:
 				*d = delivery{at: int32(i), state: deliveryReleased}
 			case deliveryNew:
-				w.undo(int(d.at))
-				w.fate[i] = unstored
-				*d = delivery{at: int32(i), state: deliveryNewReleased}
+				w.fate[d.at] = writtenReleased // in its place, so that sequence numbers ascend
+				w.undo(i)
+				d.state = deliveryNewReleased
 			default: // repeated, or over
 				w.undo(i)
 			}
@@ -93,6 +93,7 @@ func (w *writer) planQueues(records []session.Record) {
 			switch d.state {
 			case deliveryUnknown:
 			case deliveryReleased:
+				r.Message = records[d.at].Message
 				w.undo(int(d.at))
 			case deliveryNew, deliveryNewReleased:
 				w.undo(int(d.at))
@@ -111,7 +112,7 @@ func (w *writer) planShares(records []session.Record) {
 	w.owed = w.owed[:0]
 	for i := range records {
 		r := &records[i]
-		if r.Kind != session.QueuePut || w.fate[i] == undone || r.Message.StoreID == storedInline {
+		if r.Kind != session.QueuePut || w.fate[i] != written || r.Message.StoreID == storedInline {
 			continue
 		}
 		switch id := r.Message.StoreID; {

@@ -122,76 +122,78 @@ func (p *Pebble) reader() {
 	}
 }
 
-// read returns deliveries in order, up to the bounds of q.
+// read returns deliveries in order, up to the bounds of q. The chunk that has the first one is the last that begins before or with it.
 func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error) {
 	it, err := p.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendQueueKey(nil, q.Session, q.From),
-		UpperBound: append(appendNumberKey(nil, prefixHot, q.Session), hotQueue+1),
+		LowerBound: appendChunkKey(nil, q.Session, 0),
+		UpperBound: append(appendNumberKey(nil, prefixHot, q.Session), hotChunk+1),
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer closeInto(&err, it)
+	if !it.SeekLT(appendMarksKey(nil, q.Session, q.From)) {
+		it.First()
+	} else if isMarksKey(it.Key()) {
+		it.Prev()
+	}
 	bytes := 0
-	for it.First(); it.Valid(); it.Next() {
-		r := session.Record{Session: q.Session}
-		if _, err := p.delivery(it, &r, true); err != nil {
-			return nil, err
-		}
-		records = append(records, r)
-		if r.Message != nil {
-			bytes += r.Message.Size()
-		}
-		if len(records) >= q.Messages || bytes >= q.Bytes {
-			break
+	for it.Valid() {
+		records, err = p.readChunk(it, q, records, &bytes)
+		if err != nil || len(records) >= q.Messages || bytes >= q.Bytes && len(records) > 0 {
+			return records, err
 		}
 	}
 	return records, it.Error()
 }
 
-// delivery fills r from the entry at which it stands, with the message or only the size of it, and returns the id of a message
-// with a key of its own.
-func (p *Pebble) delivery(it *pebble.Iterator, r *session.Record, whole bool) (id uint64, err error) {
-	key := it.Key()
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("session %d: delivery %d: %w", r.Session, r.Seq, err)
+// readChunk appends what is owed of the chunk at which it stands, and moves on.
+func (p *Pebble) readChunk(it *pebble.Iterator, q session.QueueRead, records []session.Record, bytes *int) ([]session.Record, error) {
+	first := parseChunkKey(it.Key())
+	value, m, err := nextChunk(it)
+	if err != nil {
+		return nil, err
+	}
+	r := session.Record{Session: q.Session}
+	for c := readChunk(first, value); len(records) < q.Messages && (*bytes < q.Bytes || len(records) == 0); {
+		o, ok, err := c.next(&r)
+		if err != nil || !ok {
+			return records, sessionError(q.Session, err)
 		}
-	}()
-	switch len(key) {
-	case queueKeySize:
-		r.Kind, r.Seq = session.QueuePut, parseQueueKey(key)
-	case releasedKeySize:
-		r.Kind, r.Seq = session.QueueRelease, parseQueueKey(key)
-		return 0, nil
-	default:
-		return 0, badKey(key)
+		if r.Seq < q.From || !m.apply(first, &r, &o) {
+			continue
+		}
+		*bytes += r.Bytes
+		if err := p.fill(&r, o); err != nil {
+			return nil, sessionError(q.Session, err)
+		}
+		records = append(records, r)
 	}
-	value, err := it.ValueAndErr()
-	if err != nil {
-		return 0, err
+	return records, nil
+}
+
+func sessionError(sid uint64, err error) error {
+	if err == nil {
+		return nil
 	}
-	o, err := parseOwed(value, r)
-	if err != nil {
-		return 0, err
-	}
+	return fmt.Errorf("session %d: %w", sid, err)
+}
+
+// fill gives a QueuePut its message.
+func (p *Pebble) fill(r *session.Record, o owed) (err error) {
 	switch {
-	case !whole && o.size >= 0:
-		r.Bytes = o.size
-	case o.id == 0:
-		if r.Message, err = parseMessage(o.inline); err != nil {
-			return 0, err
-		}
-		r.Message.StoreID = storedInline
+	case r.Kind == session.QueueRelease:
+	case o.id != 0:
+		r.Message, err = p.messages.get(p.db, o.id)
 	default:
-		if r.Message, err = p.messages.get(p.db, o.id); err != nil {
-			return o.id, err
+		if r.Message, err = parseMessage(o.inline); err == nil {
+			r.Message.StoreID = storedInline
 		}
 	}
-	if !whole && r.Message != nil { // of format 1, which does not tell the size
-		r.Message, r.Bytes = nil, r.Message.Size()
+	if r.Bytes = 0; err != nil {
+		return fmt.Errorf("delivery %d: %w", r.Seq, err)
 	}
-	return o.id, nil
+	return nil
 }
 
 // messageCache finds messages with a key of their own again while somebody keeps them, so that all who are owed one share it.
@@ -208,6 +210,16 @@ func (c *messageCache) get(db *pebble.DB, id uint64) (*session.Message, error) {
 	if m := c.lookUp(id); m != nil {
 		return m, nil
 	}
+	m, err := getMessage(db, id)
+	if err != nil {
+		return nil, err
+	}
+	m.StoreID = id
+	return c.add(id, m), nil
+}
+
+// getMessage reads a message with a key of its own.
+func getMessage(db pebble.Reader, id uint64) (*session.Message, error) {
 	value, closer, err := db.Get(appendNumberKey(nil, prefixMessage, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, fmt.Errorf("message %d is not in the store", id)
@@ -215,11 +227,7 @@ func (c *messageCache) get(db *pebble.DB, id uint64) (*session.Message, error) {
 		return nil, err
 	}
 	m, err := parseMessage(value)
-	if err = errors.Join(err, closer.Close()); err != nil {
-		return nil, err
-	}
-	m.StoreID = id
-	return c.add(id, m), nil
+	return m, errors.Join(err, closer.Close())
 }
 
 func (c *messageCache) lookUp(id uint64) *session.Message {

@@ -144,10 +144,10 @@ func parseKey(key []byte) (r session.Record, err error) {
 		r.Kind, r.Filter = session.SubscriptionPut, string(rest[1:])
 	case key[0] == prefixSession && rest[0] == coldWill && len(rest) == 1:
 		r.Kind = session.WillPut
-	case key[0] == prefixHot && len(key) == queueKeySize && rest[0] == hotQueue:
-		r.Kind, r.Seq = session.QueuePut, parseQueueKey(key)
-	case key[0] == prefixHot && len(key) == releasedKeySize && rest[0] == hotQueue && key[queueKeySize] == released:
-		r.Kind, r.Seq = session.QueueRelease, parseQueueKey(key)
+	case key[0] == prefixHot && isChunkKey(key):
+		r.Kind, r.Seq = session.QueuePut, parseChunkKey(key)
+	case key[0] == prefixHot && isMarksKey(key):
+		r.Kind, r.Seq = session.QueueDelete, parseChunkKey(key)
 	case key[0] == prefixHot && len(key) == receivedKeySize && rest[0] == hotReceived:
 		r.Kind, r.ID = session.ReceivedPut, binary.BigEndian.Uint16(rest[1:])
 	default:

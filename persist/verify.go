@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -40,10 +41,12 @@ type audit struct {
 	sessions numberSet
 	owners   numberSet // sessions that something is owed to
 	orphans  numberSet // sessions that are not there but have other keys
+	known    numberSet // the same, of the run before
 	format   bool      // there is a format version
 
-	missing, missingFor numberSet // messages, and sessions that are owed these
-	lost                int64     // deliveries of missing messages
+	chunk               *auditedChunk // the last one, whose marks may follow
+	missing, missingFor numberSet     // messages, and sessions that are owed these
+	lost                int64         // deliveries of missing messages
 }
 
 func newAudit(s *scan) *audit {
@@ -54,25 +57,37 @@ func newAudit(s *scan) *audit {
 // run reads everything. keep, which may be nil, is told of each key that is right, but for those of the sessions that an
 // earlier run did not find.
 func (a *audit) run(keep func(key, value []byte) error) (report Report, err error) {
-	known := a.orphans
-	a.orphans = numberSet{}
+	a.known, a.orphans = a.orphans, numberSet{}
+	tell := keep
+	keep = func(key, value []byte) error {
+		if tell == nil {
+			return nil
+		}
+		report.Kept++
+		return tell(key, value)
+	}
 	err = a.scan.each(func(key, value []byte) error {
 		report.Checked++
+		if !isMarksKey(key) {
+			if err := a.endChunk(keep); err != nil {
+				return err
+			}
+		}
 		r, err := a.judge(key, value)
 		switch {
 		case errors.Is(err, ErrNewer):
 			return err
-		case errors.Is(err, errUnfit) || known.has(r.Session):
+		case errors.Is(err, errUnfit) || a.known.has(r.Session):
 			return nil
 		case err != nil:
 			a.scan.problem("", err.Error(), describe(key, append(key[:len(key):len(key)], 0)))
 			return nil
-		case keep == nil:
-			return nil
 		}
-		report.Kept++
 		return keep(key, value)
 	})
+	if err == nil {
+		err = a.endChunk(keep)
+	}
 	a.sum(report.Checked)
 	report.Problems = a.scan.problems
 	return report, err
@@ -102,8 +117,23 @@ func (a *audit) judge(key, value []byte) (r session.Record, err error) {
 		}
 		a.under(r.Session)
 	case session.QueuePut:
-		return r, a.owed(&r, value)
-	case session.QueueRelease, session.ReceivedPut:
+		a.owners.add(r.Session)
+		c := &auditedChunk{sid: r.Session, first: r.Seq, value: bytes.Clone(value)}
+		if err := c.each(func(*session.Record, owed) error { return nil }); err != nil {
+			return r, err
+		}
+		a.chunk = c
+		return r, errUnfit // until it is known what of it is owed
+	case session.QueueDelete:
+		m, err := parseMarks(value)
+		if err != nil {
+			return r, sessionError(r.Session, err)
+		}
+		if c := a.chunk; c != nil && c.sid == r.Session && c.first == r.Seq {
+			c.marks = m
+		}
+		return r, errUnfit
+	case session.ReceivedPut:
 		a.owners.add(r.Session)
 	case session.RetainedPut:
 		if _, err = parseMessage(value); err != nil {
@@ -130,23 +160,74 @@ func (a *audit) under(sid uint64) {
 	}
 }
 
-// owed judges a delivery. Messages come before.
-func (a *audit) owed(r *session.Record, value []byte) error {
-	a.owners.add(r.Session)
-	o, err := parseOwed(value, r)
-	if err == nil && o.id == 0 {
-		_, err = parseMessage(o.inline)
+// auditedChunk is what a session is owed, one chunk of it.
+type auditedChunk struct {
+	sid, first uint64
+	value      []byte
+	marks      *marks
+}
+
+// each visits what is owed.
+func (c *auditedChunk) each(visit func(*session.Record, owed) error) error {
+	r := session.Record{Session: c.sid}
+	for d := readChunk(c.first, c.value); ; {
+		o, ok, err := d.next(&r)
+		if err != nil {
+			return sessionError(c.sid, err)
+		}
+		if !ok {
+			return nil
+		}
+		if !c.marks.apply(c.first, &r, &o) {
+			continue
+		}
+		if err := visit(&r, o); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("session %d: delivery %d: %w", r.Session, r.Seq, err)
+}
+
+// endChunk judges the chunk that came last. What it is owed of messages that are gone is marked as settled.
+func (a *audit) endChunk(keep func(key, value []byte) error) error {
+	c := a.chunk
+	if c == nil {
+		return nil
 	}
-	if o.id != 0 && !a.messages.has(o.id) {
-		a.missing.add(o.id)
-		a.missingFor.add(r.Session)
-		a.lost++
-		return errUnfit
+	a.chunk = nil
+	left := 0
+	var gone []uint64
+	err := c.each(func(r *session.Record, o owed) error {
+		switch {
+		case r.Kind == session.QueueRelease:
+		case o.id != 0 && !a.messages.has(o.id): // messages come before
+			a.missing.add(o.id)
+			a.missingFor.add(c.sid)
+			a.lost++
+			gone = append(gone, r.Seq)
+			return nil
+		case o.id == 0:
+			if _, err := parseMessage(o.inline); err != nil {
+				a.scan.problem("", fmt.Sprintf("session %d: delivery %d: %v", c.sid, r.Seq, err), "this delivery")
+				gone = append(gone, r.Seq)
+				return nil
+			}
+		}
+		left++
+		return nil
+	})
+	if err != nil || left == 0 || a.known.has(c.sid) {
+		return nil // told already, or nothing is left
 	}
-	return nil
+	if len(gone) > 0 && c.marks == nil {
+		c.marks = &marks{}
+	}
+	for _, seq := range gone {
+		c.marks.settled.set(seq - c.first)
+	}
+	if err := keep(appendChunkKey(nil, c.sid, c.first), c.value); err != nil || c.marks == nil {
+		return err
+	}
+	return keep(appendMarksKey(nil, c.sid, c.first), c.marks.append(nil))
 }
 
 // sum tells what only shows when all is read.

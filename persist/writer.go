@@ -31,9 +31,9 @@ type writer struct {
 	db    *pebble.DB
 	stats *counters
 
-	refs        map[uint64]uint32        // message -> queue entries that refer to it
-	releasing   map[deliveryKey]struct{} // deliveries whose PUBREL is owed: they have the other kind of key
-	nextMessage uint64                   // StoreID of the next message
+	refs        map[uint64]uint32 // message -> deliveries that refer to it
+	queues      map[uint64]*queue // session -> what it is owed
+	nextMessage uint64            // StoreID of the next message
 
 	// of the batch
 	fate     []fate
@@ -42,16 +42,23 @@ type writer struct {
 	firstNew uint64   // first StoreID given in this batch
 	owed     []uint32 // sessions that are owed the message firstNew+i; 0 once it is written
 	it       *pebble.Iterator
+	open     []*queue // with a chunk that is being written
+	marked   []markedChunk
+	spare    []*chunkWriter
 
 	key, end, value []byte // scratch
 }
 
-type deliveryKey struct{ session, seq uint64 }
+// markedChunk is a chunk with marks that have to be written.
+type markedChunk struct {
+	q     *queue
+	first uint64
+}
 
 func (w *writer) init(db *pebble.DB, stats *counters) error {
 	w.db, w.stats = db, stats
 	w.refs = make(map[uint64]uint32)
-	w.releasing = make(map[deliveryKey]struct{})
+	w.queues = make(map[uint64]*queue)
 	w.ended = make(map[uint64]int)
 	w.nextMessage = 1
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixMessage}, UpperBound: []byte{prefixMessage + 1}})
@@ -84,9 +91,12 @@ func (w *writer) write(b *pebble.Batch, r *session.Record, f fate) error {
 		w.key = appendSubscriptionKey(w.key, r.Session, r.Filter)
 		return b.Delete(w.key, nil)
 	case session.QueuePut:
+		if f == writtenReleased {
+			return w.chunk(b, &session.Record{Kind: session.QueueRelease, Session: r.Session, Seq: r.Seq}, 0)
+		}
 		return w.put(b, r)
 	case session.QueueRelease:
-		return w.release(b, r, f)
+		return w.release(b, r)
 	case session.QueueDelete:
 		return w.remove(b, r)
 	case session.ReceivedPut:
@@ -113,15 +123,84 @@ func (w *writer) write(b *pebble.Batch, r *session.Record, f fate) error {
 	panic(fmt.Sprintf("persist: record of kind %d", r.Kind))
 }
 
-// put writes a queue entry, and its message unless that is written.
+// put writes a delivery, and its message unless that is written.
 func (w *writer) put(b *pebble.Batch, r *session.Record) error {
 	id, err := w.share(b, r.Message)
 	if err != nil {
 		return err
 	}
-	w.key = appendQueueKey(w.key[:0], r.Session, r.Seq)
-	w.value = appendOwed(w.value[:0], r, id)
-	return b.Set(w.key, w.value, nil)
+	return w.chunk(b, r, id)
+}
+
+// chunk adds a delivery to the chunk of its session.
+func (w *writer) chunk(b *pebble.Batch, r *session.Record, id uint64) error {
+	q := w.queues[r.Session]
+	if q == nil {
+		q = &queue{sid: r.Session}
+		w.queues[r.Session] = q
+	}
+	if q.next == nil {
+		q.next = w.newChunk(r.Seq)
+		w.open = append(w.open, q)
+	} else if !q.next.fits(r.Seq) {
+		if err := w.endChunk(b, q); err != nil {
+			return err
+		}
+		q.next = w.newChunk(r.Seq)
+	}
+	q.next.add(r, id)
+	return nil
+}
+
+func (w *writer) newChunk(seq uint64) (c *chunkWriter) {
+	if n := len(w.spare); n > 0 {
+		c, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		c = &chunkWriter{}
+	}
+	c.begin(seq)
+	return c
+}
+
+// endChunk writes the chunk of q that is under way.
+func (w *writer) endChunk(b *pebble.Batch, q *queue) error {
+	c := q.next
+	q.next = nil
+	q.chunks = append(q.chunks, chunk{first: c.first, owed: uint16(c.n), span: uint16(c.last - c.first)})
+	w.key = appendChunkKey(w.key[:0], q.sid, c.first)
+	err := b.Set(w.key, c.buf, nil)
+	if cap(c.buf) <= 2*maxChunkBytes && len(w.spare) < maxSpareChunks {
+		w.spare = append(w.spare, c)
+	}
+	return err
+}
+
+// maxSpareChunks is how many buffers of chunks are kept for the next batch.
+const maxSpareChunks = 64
+
+// finish writes what concerns several records of a batch.
+func (w *writer) finish(b *pebble.Batch) error {
+	for _, q := range w.open {
+		if q.next != nil {
+			if err := w.endChunk(b, q); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range w.marked {
+		c := x.q.find(x.first)
+		if c == nil {
+			continue // settled whole, meanwhile
+		}
+		m := x.q.of(c)
+		w.key = appendMarksKey(w.key[:0], x.q.sid, x.first)
+		w.value = m.append(w.value[:0])
+		if err := b.Set(w.key, w.value, nil); err != nil {
+			return err
+		}
+		m.dirty, m.stored = false, true
+	}
+	return nil
 }
 
 // share returns the key under which m is or now will be stored, 0 if it goes inside the entry.
@@ -146,50 +225,110 @@ func (w *writer) share(b *pebble.Batch, m *session.Message) (id uint64, err erro
 	return id, b.Set(w.key, w.value, nil)
 }
 
-// release replaces a queue entry by the note that PUBREL is owed.
-func (w *writer) release(b *pebble.Batch, r *session.Record, f fate) error {
-	k := deliveryKey{r.Session, r.Seq}
-	if _, ok := w.releasing[k]; ok {
+// release notes that of a delivery only PUBREL is owed.
+func (w *writer) release(b *pebble.Batch, r *session.Record) error {
+	q, c := w.find(r)
+	if c == nil {
 		return nil
 	}
-	if f != unstored {
-		if err := w.removeEntry(b, r); err != nil {
+	m, i := q.of(c), r.Seq-c.first
+	if m.settled.has(i) || m.released.has(i) {
+		return nil
+	}
+	if err := w.unrefDelivery(b, r, c.first); err != nil {
+		return err
+	}
+	m.released.set(i)
+	w.mark(q, c, m)
+	return nil
+}
+
+// remove settles a delivery, and with the last one of a chunk deletes that. SingleDelete will do for the chunk, and goes away together with
+// what it deletes at the first flush or compaction: a key is set once until it is deleted. After a crash a session may
+// use a sequence number again that it had used and settled, which makes a sequence of one Set and one SingleDelete, and another of each.
+func (w *writer) remove(b *pebble.Batch, r *session.Record) error {
+	q, c := w.find(r)
+	if c == nil {
+		return nil
+	}
+	i := r.Seq - c.first
+	var m *marks
+	if c.marks > 0 {
+		m = q.of(c)
+		if m.settled.has(i) {
+			return nil
+		}
+	}
+	if m == nil || !m.released.has(i) {
+		if err := w.unrefDelivery(b, r, c.first); err != nil {
 			return err
 		}
 	}
-	w.releasing[k] = struct{}{}
-	w.key = appendReleasedKey(w.key[:0], r.Session, r.Seq)
-	return b.Set(w.key, nil, nil)
-}
-
-// remove deletes what is stored of a delivery: its queue entry, or the note about PUBREL.
-func (w *writer) remove(b *pebble.Batch, r *session.Record) error {
-	k := deliveryKey{r.Session, r.Seq}
-	if _, ok := w.releasing[k]; !ok {
-		return w.removeEntry(b, r)
+	if c.owed--; c.owed > 0 {
+		m = q.of(c)
+		m.settled.set(i)
+		w.mark(q, c, m)
+		return nil
 	}
-	delete(w.releasing, k)
-	w.key = appendReleasedKey(w.key[:0], r.Session, r.Seq)
-	return b.SingleDelete(w.key, nil)
+	w.key = appendChunkKey(w.key[:0], q.sid, c.first)
+	if err := b.SingleDelete(w.key, nil); err != nil {
+		return err
+	}
+	if m != nil && m.stored {
+		w.key = appendMarksKey(w.key[:0], q.sid, c.first)
+		if err := b.Delete(w.key, nil); err != nil {
+			return err
+		}
+	}
+	if q.drop(c); len(q.chunks) == 0 && q.next == nil {
+		delete(w.queues, q.sid)
+	}
+	return nil
 }
 
-// removeEntry deletes a queue entry, and its message with the last one. SingleDelete will do, and goes away together with what
-// it deletes at the first flush or compaction: a key is set once, since a session does not use a sequence number twice.
-func (w *writer) removeEntry(b *pebble.Batch, r *session.Record) error {
-	w.key = appendQueueKey(w.key[:0], r.Session, r.Seq)
-	if err := b.SingleDelete(w.key, nil); err != nil || len(w.refs) == 0 {
-		return err
+// find returns the chunk of a delivery that is stored.
+func (w *writer) find(r *session.Record) (*queue, *chunk) {
+	q := w.queues[r.Session]
+	if q == nil {
+		return nil, nil
+	}
+	return q, q.find(r.Seq)
+}
+
+func (w *writer) mark(q *queue, c *chunk, m *marks) {
+	if !m.dirty {
+		m.dirty = true
+		w.marked = append(w.marked, markedChunk{q, c.first})
+	}
+}
+
+// unrefDelivery takes away the reference of a stored delivery to its message.
+func (w *writer) unrefDelivery(b *pebble.Batch, r *session.Record, first uint64) error {
+	if len(w.refs) == 0 {
+		return nil
 	}
 	if r.Message != nil { // then there is no need to look
 		return w.unref(b, r.Message.StoreID)
 	}
+	w.key = appendChunkKey(w.key[:0], r.Session, first)
 	value, closer, err := w.db.Get(w.key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	id := owedID(value)
+	var x session.Record
+	id := uint64(0)
+	for c := readChunk(first, value); ; {
+		o, ok, err := c.next(&x)
+		if err != nil || !ok {
+			break // unreadable: nothing to be known of it
+		}
+		if x.Seq == r.Seq {
+			id = o.id
+			break
+		}
+	}
 	if err := closer.Close(); err != nil {
 		return err
 	}
@@ -214,10 +353,13 @@ func (w *writer) unref(b *pebble.Batch, id uint64) error {
 // endSession deletes all keys of a session as two ranges. Only if there are shared messages at all, it looks which of them
 // the session was owed: what is stored is what it sees, since plan has left out all that this batch has of the session.
 func (w *writer) endSession(b *pebble.Batch, sid uint64) error {
-	if len(w.refs) > 0 || len(w.releasing) > 0 {
-		if err := w.unrefSession(b, sid); err != nil {
-			return err
+	if q := w.queues[sid]; q != nil {
+		if len(w.refs) > 0 {
+			if err := w.unrefSession(b, q); err != nil {
+				return err
+			}
 		}
+		delete(w.queues, sid)
 	}
 	for _, prefix := range [...]byte{prefixHot, prefixSession} {
 		w.key = appendNumberKey(w.key[:0], prefix, sid)
@@ -229,10 +371,9 @@ func (w *writer) endSession(b *pebble.Batch, sid uint64) error {
 	return nil
 }
 
-func (w *writer) unrefSession(b *pebble.Batch, sid uint64) error {
-	from := appendQueueKey(nil, sid, 0)
-	to := appendQueueKey(nil, sid, math.MaxUint64)
-	to = append(to, released+1)
+func (w *writer) unrefSession(b *pebble.Batch, q *queue) error {
+	from := appendChunkKey(nil, q.sid, 0)
+	to := append(appendNumberKey(nil, prefixHot, q.sid), hotChunk+1)
 	if w.it == nil {
 		it, err := w.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 		if err != nil {
@@ -242,26 +383,56 @@ func (w *writer) unrefSession(b *pebble.Batch, sid uint64) error {
 	} else {
 		w.it.SetBounds(from, to)
 	}
-	for w.it.First(); w.it.Valid(); w.it.Next() {
-		k := parseQueueKey(w.it.Key())
-		if len(w.it.Key()) == releasedKeySize {
-			delete(w.releasing, deliveryKey{sid, k})
-			continue
-		}
-		value, err := w.it.ValueAndErr()
+	for w.it.First(); w.it.Valid(); {
+		first := parseChunkKey(w.it.Key())
+		value, m, err := nextChunk(w.it)
 		if err != nil {
 			return err
 		}
-		if err := w.unref(b, owedID(value)); err != nil {
-			return err
+		var r session.Record
+		for c := readChunk(first, value); ; {
+			o, ok, err := c.next(&r)
+			if err != nil || !ok {
+				break
+			}
+			if m.apply(first, &r, &o) && r.Kind == session.QueuePut {
+				if err := w.unref(b, o.id); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return w.it.Error()
 }
 
+// nextChunk returns the chunk at which it stands and its marks, and moves on.
+func nextChunk(it *pebble.Iterator) (value []byte, m *marks, err error) {
+	sid, _ := keyNumber(it.Key())
+	first := parseChunkKey(it.Key())
+	if value, err = it.ValueAndErr(); err != nil {
+		return nil, nil, err
+	}
+	value = append([]byte(nil), value...) // moving on invalidates it
+	if !it.Next() || !isMarksKey(it.Key()) || parseChunkKey(it.Key()) != first {
+		return value, nil, it.Error()
+	}
+	if n, _ := keyNumber(it.Key()); n != sid {
+		return value, nil, nil
+	}
+	b, err := it.ValueAndErr()
+	if err == nil {
+		m, err = parseMarks(b)
+	}
+	it.Next()
+	return value, m, err
+}
+
 // endBatch drops what belongs to one batch.
 func (w *writer) endBatch() {
 	w.firstNew, w.owed = w.nextMessage, w.owed[:0]
+	clear(w.open)
+	clear(w.marked)
+	w.open, w.marked = w.open[:0], w.marked[:0]
 	if w.it != nil {
 		_ = w.it.Close() // its errors were seen
 		w.it = nil
