@@ -2,6 +2,7 @@ package persist
 
 import (
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 	"github.com/gannetmq/gannet/engine/session"
 )
 
-var makeFixture = flag.Bool("persist.fixture", false, "write testdata/format1 anew, once, when a format is new")
+var makeFixture = flag.Bool("persist.fixture", false, "write testdata of the newest format anew, once, when it is new")
 
 func TestSecondProcessIsToldSo(t *testing.T) {
 	dir := t.TempDir()
@@ -49,7 +50,7 @@ func TestFormatIsChecked(t *testing.T) {
 	}
 	for _, test := range tests {
 		fs := vfs.NewMem()
-		db, err := pebble.Open("dir/store", &pebble.Options{FS: fs})
+		db, err := pebble.Open("dir/store", &pebble.Options{FS: fs, Logger: silent{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,35 +92,123 @@ func fixture() []session.Record {
 	}
 }
 
-// TestFormat1IsRead opens a store that format version 1 wrote. A change that breaks this needs a new version and a
+// silent is a Pebble without words.
+type silent struct{}
+
+func (silent) Infof(string, ...any)      {}
+func (silent) Errorf(string, ...any)     {}
+func (silent) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// fixture2 is what format 2 added.
+func fixture2() []session.Record {
+	all := fixture()
+	group := session.State{Group: "$share/g/t/#", ExpiresAt: session.Never}
+	return slices.Insert(all, len(all)-1,
+		session.Record{Kind: session.SessionPut, Session: 9, State: &group},
+		session.Record{Kind: session.QueuePut, Session: 9, Seq: 1, QoS: codec.QoS1, Message: all[5].Message},
+	)
+}
+
+// TestFormatsAreRead opens stores that were written by programs of each format. A change that breaks this needs a new version and a
 // way to read the old one.
-func TestFormat1IsRead(t *testing.T) {
-	const dir = "testdata/format1"
-	if *makeFixture {
-		if err := os.RemoveAll(dir); err != nil {
+func TestFormatsAreRead(t *testing.T) {
+	counts := Loaded{Sessions: 2, Subscriptions: 2, Queued: 4, Received: 1, Wills: 1, Retained: 1, Shared: 1}
+	counts2 := counts
+	counts2.Sessions++
+	counts2.Queued++
+	tests := []struct {
+		format  uint64
+		content []session.Record
+		counts  Loaded
+	}{
+		{1, fixture(), counts},
+		{2, fixture2(), counts2},
+	}
+	for _, test := range tests {
+		dir := fmt.Sprint("testdata/format", test.format)
+		if *makeFixture && test.format == formatVersion {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			p, err := Open(dir, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Append(test.content)
+			closeTest(t, p)
+		}
+		copied := filepath.Join(t.TempDir(), "store")
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
-		p, err := Open(dir, Options{})
+		for range 2 { // it is of the newest format the second time
+			p, err := Open(copied, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, lines(load(t, p)), lines(test.content))
+			if got := p.Loaded(); got != test.counts {
+				t.Errorf("format %d: counted %+v, want %+v", test.format, got, test.counts)
+			}
+			checkKeys(t, p)
+			closeTest(t, p)
+		}
+		p, err := Open(copied, Options{Window: 1}) // format 1 does not tell the sizes of messages
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Append(fixture())
+		for i, r := range load(t, p) {
+			if m := test.content[i].Message; r.Kind == session.QueuePut && r.Message == nil && r.Bytes != m.Size() {
+				t.Errorf("format %d: delivery %d of %d bytes, want %d", test.format, r.Seq, r.Bytes, m.Size())
+			}
+		}
 		closeTest(t, p)
 	}
-	copied := filepath.Join(t.TempDir(), "store")
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+}
+
+// TestOlderProgramRefusesAnUpgradedStore, also if the power fails as soon as it is open.
+func TestOlderProgramRefusesAnUpgradedStore(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	if _, err := vfs.Clone(vfs.Default, fs, "testdata/format1", "dir/store", vfs.CloneSync); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(copied, Options{})
-	if err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{"", "dir"} {
+		d, err := fs.OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	compare(t, lines(load(t, p)), lines(fixture()))
-	want := Loaded{Sessions: 2, Subscriptions: 2, Queued: 4, Received: 1, Wills: 1, Retained: 1, Shared: 1}
-	if got := p.Loaded(); got != want {
-		t.Errorf("counted %+v, want %+v", got, want)
+	version := func(fs vfs.FS) []byte {
+		t.Helper()
+		db, err := pebble.Open("dir/store", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatTableFormatV6, Logger: silent{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, closer, err := db.Get(formatKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = slices.Clone(value)
+		if err := errors.Join(closer.Close(), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return value
 	}
+	if v, err := checkVersion(version(fs), 1); v != 1 || err != nil {
+		t.Fatalf("the fixture is of format %d, %v", v, err)
+	}
+	p, _ := openTest(t, fs, nil)
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 	closeTest(t, p)
+	for _, fs := range []vfs.FS{fs, crashed} {
+		_, err := checkVersion(version(fs), 1)
+		if want := fmt.Sprintf("format %d is of a newer gannet: this one reads up to 1", formatVersion); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
 }
 
 func TestLoadSweepsMessagesNobodyIsOwed(t *testing.T) {
