@@ -250,7 +250,6 @@ func (p *Pebble) committer() {
 		if !ok {
 			return
 		}
-		p.starting.Store(false)
 		if err := p.commit(t); err != nil {
 			p.fail(fmt.Errorf("commit: %w", err))
 			return

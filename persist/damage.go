@@ -27,21 +27,85 @@ var (
 	ErrNoStore = errors.New("no store of gannet")
 )
 
-// classify adds to an error about the store in dir what it means and what can be done. Those which say so already, and nil,
-// come back as they are.
+// What can be wrong with keys and values, beside errTruncated.
+var (
+	errUnknownKey = errors.New("unknown")
+	errNotThere   = errors.New("not in the store")
+)
+
+var errDiskFull = errors.New("disk full")
+
+// classify makes of an error about the store in dir one line that says what it means and what can be done. nil, and what it has made
+// already, come back as they are.
 func classify(dir string, err error) error {
-	var known damaged
-	switch {
-	case err == nil || errors.As(err, &known):
+	var known *storeError
+	if err == nil || errors.As(err, &known) {
 		return err
-	case pebble.IsCorruptionError(err), errors.Is(err, ErrDamaged), errors.Is(err, pebble.ErrDBNotPristine):
-		return damaged{dir, err}
-	case isNewer(err) && !errors.Is(err, ErrNewer):
-		return fmt.Errorf("store %s: %w: %w", dir, ErrNewer, err)
-	case noSpace(err):
-		return fmt.Errorf("store %s: disk full: %w", dir, err)
 	}
-	return fmt.Errorf("store %s: %w", dir, err)
+	return &storeError{dir, kindOf(err), err}
+}
+
+// explain is classify for what may also be somebody else's error: that comes back as it is.
+func explain(dir string, err error) error {
+	if err == nil || kindOf(err) == nil {
+		return err
+	}
+	return classify(dir, err)
+}
+
+// kindOf returns the exported error, or errDiskFull, that err amounts to, nil if none.
+func kindOf(err error) error {
+	for _, kind := range [...]error{ErrInUse, ErrNoStore, ErrNewer} {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	switch {
+	case isNewer(err):
+		return ErrNewer
+	case pebble.IsCorruptionError(err):
+		return ErrDamaged
+	case noSpace(err):
+		return errDiskFull
+	}
+	for _, damage := range [...]error{ErrDamaged, pebble.ErrDBNotPristine, errTruncated, errUnknownKey, errNotThere} {
+		if errors.Is(err, damage) {
+			return ErrDamaged
+		}
+	}
+	return nil
+}
+
+// storeError is an error about a store.
+type storeError struct {
+	dir   string
+	kind  error // what it means, or nil
+	cause error
+}
+
+func (e *storeError) Error() string {
+	what := oneLine(e.cause.Error())
+	if e.kind == nil {
+		return fmt.Sprintf("store %s: %s", e.dir, what)
+	}
+	what = strings.ReplaceAll(what, ErrDamaged.Error()+": ", "")
+	if info := pebble.ExtractDataCorruptionInfo(e.cause); info != nil && !strings.Contains(what, path.Base(info.Path)) {
+		what = path.Base(info.Path) + ": " + what
+	}
+	switch {
+	case e.kind == ErrDamaged:
+		return fmt.Sprintf("store %s: damaged: %s (gannet store verify %s tells what is lost, gannet store repair %s mends it)", e.dir, what, e.dir, e.dir)
+	case strings.Contains(what, e.kind.Error()):
+		return fmt.Sprintf("store %s: %s", e.dir, what)
+	}
+	return fmt.Sprintf("store %s: %v: %s", e.dir, e.kind, what)
+}
+
+func (e *storeError) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.cause}
+	}
+	return []error{e.kind, e.cause}
 }
 
 // isNewer tells the errors of Pebble about files that a newer Pebble wrote.
@@ -49,27 +113,10 @@ func isNewer(err error) bool {
 	return errors.Is(err, ErrNewer) || strings.Contains(err.Error(), "unknown format major version")
 }
 
-// damaged is the error of a store whose files are not right.
-type damaged struct {
-	dir   string
-	cause error
-}
-
-func (d damaged) Error() string {
-	what := cause(d.cause)
-	if info := pebble.ExtractDataCorruptionInfo(d.cause); info != nil && !strings.Contains(what, path.Base(info.Path)) {
-		what = path.Base(info.Path) + ": " + what
-	}
-	return fmt.Sprintf("store %s: damaged: %s (gannet store verify %s tells what is lost, gannet store repair %s mends it)",
-		d.dir, oneLine(what), d.dir, d.dir)
-}
-
 // cause is the text of an error without that something is damaged.
 func cause(err error) string {
 	return strings.TrimPrefix(err.Error(), ErrDamaged.Error()+": ")
 }
-
-func (d damaged) Unwrap() []error { return []error{ErrDamaged, d.cause} }
 
 // oneLine makes one line of what Pebble says in several.
 func oneLine(s string) string {

@@ -1,37 +1,72 @@
 package persist
 
 import (
+	"errors"
 	"fmt"
+	"path"
 	"runtime"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/wal"
 )
 
 // quietLogger takes what Pebble has to say.
-type quietLogger struct{ p *Pebble }
-
-func (l quietLogger) Infof(string, ...any) {}
-
-func (l quietLogger) Errorf(format string, args ...any) {
-	l.p.opts.Log.Warn("pebble: "+fmt.Sprintf(format, args...), "store", l.p.dir)
+type quietLogger struct {
+	p    *Pebble
+	logs []string // that were there
 }
 
-// Fatalf must not return, and must not end the process. Once the store runs, it fails and the goroutine stays; while it
-// starts, Open or Load returns the error.
-func (l quietLogger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("pebble: "+format, args...)
-	if l.p.starting.Load() {
-		panic(fatal{err})
+// Infof looks for one line: how far a log could be read when the store was opened.
+func (l *quietLogger) Infof(_ string, args ...any) {
+	for _, x := range args {
+		if end, ok := x.(wal.Offset); ok && l.p.opening.Load() {
+			if err := l.logWasRead(end); err != nil {
+				l.p.fail(err)
+			}
+		}
 	}
-	l.p.fail(err)
+}
+
+// logWasRead compares what was read of a log with what is in it. Only the newest may end without a mark.
+func (l *quietLogger) logWasRead(at wal.Offset) error {
+	name := path.Base(at.PhysicalFile)
+	_, number, _ := fileKind(name)
+	f, err := l.p.opts.FS.Open(at.PhysicalFile)
+	if err != nil {
+		return err
+	}
+	end, n, err := inspectEnd(f, at.Physical, number)
+	if err = errors.Join(err, f.Close()); err != nil || end == logClosed {
+		return err
+	}
+	for _, other := range l.logs {
+		if _, later, _ := fileKind(other); later > number {
+			return fmt.Errorf("%w: %s ends too early, at byte %d", ErrDamaged, name, at.Physical)
+		}
+	}
+	if end == logTorn {
+		l.p.opts.Log.Warn("the end of the log of the store was torn and is cut off: what was being written when the broker ended", "store", l.p.dir,
+			"file", name, "bytes", n)
+	}
+	return nil
+}
+
+func (l *quietLogger) Errorf(format string, args ...any) {
+	l.p.opts.Log.Warn("pebble: "+oneLine(fmt.Sprintf(format, args...)), "store", l.p.dir)
+}
+
+// Fatalf must not return, and must not end the process: the store fails, and the goroutine stays.
+func (l *quietLogger) Fatalf(format string, args ...any) {
+	l.p.fail(fmt.Errorf("pebble: "+format, args...))
 	select {}
 }
 
-// fatal is the panic of Fatalf while the store starts.
+// fatal is the panic of the Fatalf of a Pebble that only one goroutine uses.
 type fatal struct{ error }
 
-// recoverFatal makes an error of a panic with one, by Fatalf or by Pebble, which knows no other answer to a failed
-// write in some places. Panics of the runtime go on.
+// recoverFatal makes an error of a panic of Pebble, which knows no other answer to a failed write in some places. Panics of
+// the runtime go on.
 func recoverFatal(err *error) {
 	switch x := recover().(type) {
 	case nil:
@@ -66,16 +101,44 @@ func (strictLogger) Fatalf(format string, args ...any) {
 	panic(fatal{fmt.Errorf("pebble: "+format, args...)})
 }
 
+// compacting tells whether the caller is a compaction. One that cannot read a table ends in a panic, which would end the
+// process: its goroutine must not get to see the error. Since there is no other way to know, it looks at the stack.
+func compacting() bool {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		frame, more := frames.Next()
+		if strings.Contains(frame.Function, "/internal/compact.") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
 func (p *Pebble) events() *pebble.EventListener {
 	log := p.opts.Log
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			log.Warn("the store could not write a table and tries again", "store", p.dir, "error", err)
-			p.opts.OnError(fmt.Errorf("store %s: table: %w", p.dir, err))
+			if p.opening.Load() { // Pebble would try for ever
+				p.fail(err)
+				return
+			}
+			log.Warn("the store could not write a table and tries again", "store", p.dir, "error", classify(p.dir, err))
+			p.opts.OnError(classify(p.dir, fmt.Errorf("table: %w", err)))
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("a table of the store is damaged", "store", p.dir, "table", info.Path, "error", info.Details)
-			p.opts.OnError(fmt.Errorf("store %s: table %s is damaged: %w", p.dir, info.Path, info.Details))
+			err := classify(p.dir, fmt.Errorf("%w: %s: %w", ErrDamaged, path.Base(info.Path), info.Details))
+			if compacting() {
+				p.fail(err)
+				select {}
+			}
+			if _, known := p.damaged.LoadOrStore(info.Path, nil); known {
+				return
+			}
+			log.Error("a table of the store is damaged", "error", err)
+			p.opts.OnError(err)
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			log.Warn("the store is behind: acknowledgements wait", "store", p.dir, "reason", info.Reason)

@@ -3,6 +3,7 @@ package persist
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"sync"
@@ -27,6 +28,7 @@ import (
 //	                           a crash at that moment would leave it, and the next Open recovers from it.
 //	table                      the error is passed on after a pause. Pebble drops the unfinished table, which frees
 //	                           its space, reports a background error and tries again; the log still has the records.
+//	table that is read         a compaction would panic: the store fails. Everybody else gets the error.
 //
 // While the store opens, all errors are passed on: there is a caller who can be told.
 //
@@ -175,6 +177,31 @@ func (g *guard) file(name string, open func() (vfs.File, error)) (f vfs.File, er
 	}
 	inside := g.FS.PathDir(name) == g.dir
 	return &guardedFile{File: f, g: g, name: name, outside: !inside, lazy: inside && g.lazyLog && path.Ext(name) == ".log"}, nil
+}
+
+// Open opens a file to be read.
+func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := g.FS.Open(name, opts...)
+	if err != nil || !isTable(name) {
+		return f, err
+	}
+	return &readTable{File: f, g: g, name: name}, nil
+}
+
+// readTable is a table that is read: the store fails with a compaction that cannot.
+type readTable struct {
+	vfs.File
+	g    *guard
+	name string
+}
+
+func (f *readTable) ReadAt(p []byte, at int64) (n int, err error) {
+	n, err = f.File.ReadAt(p, at)
+	if err != nil && err != io.EOF && compacting() {
+		f.g.failed(fmt.Errorf("read %s: %w", path.Base(f.name), err))
+		select {}
+	}
+	return n, err
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {

@@ -70,6 +70,7 @@ func (p *Pebble) count(d Loaded) {
 // come one by one and with ascending numbers to each visit function, and nothing of them is held in memory but what visit keeps. The first
 // error of a visit function ends it all and is returned as it is.
 func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
+	defer func() { err = explain(p.dir, err) }()
 	defer recoverFatal(&err)
 	workers := runtime.GOMAXPROCS(0)
 	parts, err := p.parts(partsPerWorker * workers)
@@ -81,7 +82,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 		loaders[i] = loader{p: p, visit: visitor(), refs: make(map[uint64]uint32), queues: make(map[uint64]*queue)}
 	}
 	stopProgress := p.logProgress()
-	err = p.runLoaders(loaders, parts)
+	err = p.orFailed(func() error { return p.runLoaders(loaders, parts) })
 	stopProgress()
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 		}
 		maps.Copy(p.w.queues, loaders[i].queues)
 	}
-	return p.sweep()
+	return p.orFailed(p.sweep)
 }
 
 // runLoaders returns when all have ended, with the first error.
@@ -249,4 +250,4 @@ func closeInto(err *error, c io.Closer) {
 	}
 }
 
-func badKey(key []byte) error { return fmt.Errorf("key %x: unknown", key) }
+func badKey(key []byte) error { return fmt.Errorf("key %x: %w", key, errUnknownKey) }

@@ -20,8 +20,8 @@ import (
 //	checksum:4 length:2 encoding:1 log:4 [synced:8]
 //
 // and none crosses a block. What follows the last record is the end of the file, zeros that were allocated ahead, an end
-// mark with the number of the next log, or what is left of an older log whose file is used again. Anything else
-// once was a record: one that was being written when the process ended, or one that was damaged.
+// mark with the number of the next log, or what is left of an older log whose file is used again. What else is there
+// was to be a record: one that was being written when the process ended, or one that was damaged.
 const (
 	logBlockSize  = 32 << 10
 	logHeaderSize = 11
@@ -29,6 +29,7 @@ const (
 	logSyncedHeaderSize = logHeaderSize + 8
 
 	logFullChunk       = 5 // encodings
+	logMiddleChunk     = 7
 	logLastChunk       = 8
 	logLastSyncedChunk = 12
 )
@@ -62,10 +63,6 @@ func readLog(fsys vfs.FS, path string, number uint64) (l *logReader, err error) 
 	l = &logReader{number: number}
 	damagedAt := int64(-1)
 	for from, size := int64(0), info.Size(); from < size; {
-		if from > 0 && !l.begins(f, from) {
-			from += logBlockSize
-			continue
-		}
 		n, at, readErr := l.readFrom(f, from, size)
 		if n > 0 && damagedAt >= 0 {
 			l.lost += from - damagedAt
@@ -80,24 +77,39 @@ func readLog(fsys vfs.FS, path string, number uint64) (l *logReader, err error) 
 		if readErr == nil && l.end != logTorn {
 			break
 		}
-		from = (at/logBlockSize + 1) * logBlockSize
+		if from, err = l.resume(f, at, size); err != nil {
+			return nil, err
+		}
 	}
 	return l, nil
 }
 
-// begins tells whether a block begins with a chunk of this log.
-func (l *logReader) begins(f io.ReaderAt, at int64) bool {
-	var h [logHeaderSize]byte
-	_, err := f.ReadAt(h[:], at)
-	return err == nil && binary.LittleEndian.Uint32(h[7:]) == uint32(l.number)
+// resume returns where the next chunk of this log begins after at, and size if there is none.
+func (l *logReader) resume(f io.ReaderAt, at, size int64) (int64, error) {
+	buf := make([]byte, logBlockSize)
+	for from := at + 1; from < size; {
+		n, err := f.ReadAt(buf[:logBlockSize-from%logBlockSize], from)
+		if err != nil && err != io.EOF {
+			return 0, err
+		}
+		for i := range n {
+			if isChunk(buf[i:n], uint32(l.number)) {
+				return from + int64(i), nil
+			}
+		}
+		from += int64(n)
+	}
+	return size, nil
 }
 
-// readFrom reads records from the beginning of a block. It returns how many, and where the first stands that cannot be
+// readFrom reads records from where a chunk begins. It returns how many, and where the first stands that cannot be
 // read, with why.
 func (l *logReader) readFrom(f io.ReaderAt, from, size int64) (n int, at int64, err error) {
-	r := record.NewReader(io.NewSectionReader(f, from, size-from), logNumber(record.NewReader, l.number))
+	block := from - from%logBlockSize
+	r := record.NewReader(io.MultiReader(bytes.NewReader(l.filler(int(from-block))), io.NewSectionReader(f, from, size-from)),
+		logNumber(record.NewReader, l.number))
 	for {
-		at = from + r.Offset()
+		at = max(from, block+r.Offset())
 		rec, err := r.Next()
 		if err == io.EOF {
 			return n, at, nil
@@ -114,6 +126,20 @@ func (l *logReader) readFrom(f io.ReaderAt, from, size int64) (n int, at int64, 
 		}
 		n++
 	}
+}
+
+// filler is a chunk of n bytes that a reader passes over, since it is the middle of a record without a beginning. A reader starts
+// at the beginning of a block, so this takes the place of what is damaged there.
+func (l *logReader) filler(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	b := make([]byte, n)
+	binary.LittleEndian.PutUint16(b[4:], uint16(n-logHeaderSize))
+	b[6] = logMiddleChunk
+	binary.LittleEndian.PutUint32(b[7:], uint32(l.number))
+	binary.LittleEndian.PutUint32(b, logChecksum(b[6:]))
+	return b
 }
 
 // logNumber makes an argument for a function of Pebble whose type has no name outside.
@@ -163,67 +189,80 @@ const (
 	logTorn                 // what was meant to be a record
 )
 
-// inspectEnd tells what stands where a log cannot be read on, and of a torn end about how many bytes it has.
+// inspectEnd tells what stands where a log cannot be read on, and of a torn end about how many bytes it has. It is torn only
+// if that is sure: after a kill, what is left of an older log is nothing to talk about.
 func inspectEnd(f io.ReaderAt, at int64, number uint64) (end logEnd, n int64, err error) {
 	buf := make([]byte, 2*logBlockSize)
 	m, err := f.ReadAt(buf, at)
 	if err != nil && err != io.EOF {
 		return logOpen, 0, err
 	}
-	rest := buf[:m]
-	if pad := logBlockSize - int(at%logBlockSize); pad < logSyncedHeaderSize && pad <= m && len(bytes.Trim(rest[:pad], "\x00")) == 0 {
-		rest, at = rest[pad:], at+int64(pad)
+	rest, pad := buf[:m], logBlockSize-int(at%logBlockSize)
+	if pad < logSyncedHeaderSize && pad <= m && len(bytes.Trim(rest[:pad], "\x00")) == 0 {
+		rest, pad = rest[pad:], logBlockSize
 	}
 	mark := [logHeaderSize]byte{6: logFullChunk}
 	binary.LittleEndian.PutUint32(mark[7:], uint32(number+1))
-	if bytes.HasPrefix(rest, mark[:]) {
+	switch {
+	case bytes.HasPrefix(rest, mark[:]):
 		return logClosed, 0, nil
-	}
-	ours := len(rest) >= logHeaderSize && binary.LittleEndian.Uint32(rest[7:]) == uint32(number)
-	if !ours && reused(rest, int(logBlockSize-at%logBlockSize), number) {
+	case !wasOurs(rest, uint32(number)) && !goesOn(rest, pad, uint32(number)):
 		return logOpen, 0, nil
 	}
-	for from := at; ; {
-		if last := bytes.TrimRight(rest, "\x00"); len(last) > 0 {
-			n = from - at + int64(len(last))
-		}
-		if from += int64(len(rest)); err != nil {
-			break
-		}
-		m, err = f.ReadAt(buf, from)
-		if rest = buf[:m]; err != nil && err != io.EOF {
-			return logOpen, 0, err
-		}
-	}
-	if n == 0 {
-		return logOpen, 0, nil
-	}
-	return logTorn, n, nil
+	size, err := lastByte(f)
+	return logTorn, max(size-at, 0), err
 }
 
-// reused tells whether b, up to the end of a block and beyond, is of an older log: whether there is a chunk of one.
-func reused(b []byte, inBlock int, number uint64) bool {
-	for i := range b {
-		h := b[i:]
-		if len(h) < logHeaderSize {
-			return false
-		}
-		if i > inBlock { // only the first chunk of the next block
-			return false
-		}
-		log, length := binary.LittleEndian.Uint32(h[7:]), int(binary.LittleEndian.Uint16(h[4:]))
-		if log == 0 || log >= uint32(number) || h[6] < logFullChunk || h[6] > logLastSyncedChunk {
-			continue
-		}
-		size := logHeaderSize + length
-		if h[6] > logLastChunk {
-			size = logSyncedHeaderSize + length
-		}
-		if size <= len(h) && logChecksum(h[6:size]) == binary.LittleEndian.Uint32(h) {
+// wasOurs tells whether b begins with a chunk of a log, or a part of one, though it is damaged.
+func wasOurs(b []byte, number uint32) bool {
+	if len(b) < logHeaderSize {
+		return len(bytes.Trim(b, "\x00")) > 0
+	}
+	if binary.LittleEndian.Uint32(b[7:]) == number {
+		return true
+	}
+	repaired := bytes.Clone(b) // perhaps the number is what is damaged
+	binary.LittleEndian.PutUint32(repaired[7:], number)
+	return isChunk(repaired, number)
+}
+
+// goesOn tells whether a later chunk of a log is in b, which goes on for inBlock bytes to the end of a block.
+func goesOn(b []byte, inBlock int, number uint32) bool {
+	for i := range b[:min(len(b), inBlock+1)] { // of the next block, the first
+		if isChunk(b[i:], number) {
 			return true
 		}
 	}
 	return false
+}
+
+// isChunk tells whether b begins with a whole chunk of a log.
+func isChunk(b []byte, number uint32) bool {
+	if len(b) < logHeaderSize || binary.LittleEndian.Uint32(b[7:]) != number || b[6] < logFullChunk || b[6] > logLastSyncedChunk {
+		return false
+	}
+	size := logHeaderSize + int(binary.LittleEndian.Uint16(b[4:]))
+	if b[6] > logLastChunk {
+		size += logSyncedHeaderSize - logHeaderSize
+	}
+	return size <= len(b) && logChecksum(b[6:size]) == binary.LittleEndian.Uint32(b)
+}
+
+// lastByte is behind the last byte of a file that is not zero.
+func lastByte(f io.ReaderAt) (size int64, err error) {
+	buf := make([]byte, logBlockSize)
+	for at := int64(0); ; {
+		n, err := f.ReadAt(buf, at)
+		if used := bytes.TrimRight(buf[:n], "\x00"); len(used) > 0 {
+			size = at + int64(len(used))
+		}
+		if err == io.EOF {
+			return size, nil
+		} else if err != nil {
+			return size, err
+		}
+		at += int64(n)
+	}
 }
 
 // logChecksum is how Pebble keeps a checksum.

@@ -55,14 +55,10 @@ func checkCut(f io.ReaderAt, at int64, firstLog uint64, c *contents) error {
 	if len(bytes.Trim(rest, "\x00")) == 0 {
 		return nil
 	}
-	if more := (at/logBlockSize + 1) * logBlockSize; more < at+int64(len(rest)) {
-		r := record.NewReader(io.NewSectionReader(f, more, 1<<40), logNumber(record.NewReader, 0))
-		if _, err := r.Next(); err == nil {
+	for i := range rest[1:] {
+		if isEdit(rest[1+i:]) {
 			return fmt.Errorf("%w: %s: unreadable at byte %d, and more follows", ErrDamaged, c.manifest, at)
 		}
-	}
-	if intact := chunks(rest[min(len(rest), chunkSize(rest)):]); intact {
-		return fmt.Errorf("%w: %s: unreadable at byte %d, and more follows", ErrDamaged, c.manifest, at)
 	}
 	for _, table := range c.tables {
 		_, number, _ := fileKind(table)
@@ -85,18 +81,14 @@ func hasLogBetween(logs []string, from, to uint64) bool {
 	return false
 }
 
-// chunkSize is how long the chunk says it is that b begins with. A manifest has the short header, without a log number.
-func chunkSize(b []byte) int {
-	if len(b) < 7 {
-		return len(b)
+// isEdit tells whether b begins with a whole chunk of a manifest, which has no log number.
+func isEdit(b []byte) bool {
+	const headerSize, lastChunk = 7, 4
+	if len(b) < headerSize || b[6] == 0 || b[6] > lastChunk {
+		return false
 	}
-	return 7 + int(binary.LittleEndian.Uint16(b[4:]))
-}
-
-// chunks tells whether b begins with a chunk that is right.
-func chunks(b []byte) bool {
-	n := chunkSize(b)
-	return len(b) >= 7 && n <= len(b) && b[6] >= 1 && b[6] <= 4 && logChecksum(b[6:n]) == binary.LittleEndian.Uint32(b)
+	size := headerSize + int(binary.LittleEndian.Uint16(b[4:]))
+	return size <= len(b) && logChecksum(b[6:size]) == binary.LittleEndian.Uint32(b)
 }
 
 // editLog is the number of the first log that counts after an edit; 0 if the edit does not say. That and a few other

@@ -113,7 +113,7 @@ type Pebble struct {
 	done     chan struct{} // committer and syncer have ended
 	helpers  sync.WaitGroup
 	failed   chan struct{} // closed when the store has failed for good
-	starting atomic.Bool   // nothing was committed yet
+	opening  atomic.Bool   // there is somebody who can be told of an error
 	waiting  atomic.Int64  // bytes that wait for the committer
 	tooLarge atomic.Bool   // see watchSpace
 	fault    atomic.Pointer[fault]
@@ -123,6 +123,7 @@ type Pebble struct {
 	loadedMu sync.Mutex
 	loaded   Loaded
 	backups  sync.WaitGroup
+	damaged  sync.Map // paths of tables that were told to be
 }
 
 // fault is what is wrong with the disk now.
@@ -138,8 +139,9 @@ const formatMajorVersion = pebble.FormatTableFormatV6
 // retryPause is how long a write waits before it is tried again on a full disk.
 const retryPause = 250 * time.Millisecond
 
-// Open opens the store in dir, which is made if it is not there. The error says so if another process has it, or if it
-// was written by a newer version of this program. Close it.
+// Open opens the store in dir, which is made if it is not there. Close it. The error is one line that names dir: ErrInUse if
+// another process has it, ErrNewer if a newer version of this program wrote it, ErrDamaged if it is not as it was left, ErrNoStore if
+// something else is in dir. What was being written when a process ended is cut off, with a line in the log.
 func Open(dir string, o Options) (*Pebble, error) {
 	return open(dir, o, retryPause)
 }
@@ -150,15 +152,16 @@ func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	p = &Pebble{dir: dir, opts: o, inflight: make(chan inflight, pipelineDepth), done: make(chan struct{}), failed: make(chan struct{})}
 	p.work.L, p.grown.L, p.readers.work.L = &p.mu, &p.mu, &p.readers.mu
 	p.pending.ticket = 1
-	p.starting.Store(true)
+	p.opening.Store(true)
 	p.guard = &guard{FS: o.FS, dir: dir, lazyLog: o.Durability == OS, pause: pause, quit: make(chan struct{}),
 		failed: p.fail, full: p.diskFull}
-	if err := p.openPebble(); err != nil {
+	if err := p.orFailed(p.openPebble); err != nil {
 		if p.lock != nil {
 			_ = p.lock.Close()
 		}
 		return nil, classify(dir, err)
 	}
+	p.opening.Store(false)
 	p.guard.setState(guardArmed)
 	go p.syncer()
 	go p.committer()
@@ -172,8 +175,23 @@ func open(dir string, o Options, pause time.Duration) (p *Pebble, err error) {
 	return p, nil
 }
 
+// orFailed does f on a goroutine of its own, and returns Err if the store fails meanwhile: Pebble may then wait for ever.
+func (p *Pebble) orFailed(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-p.failed:
+		return p.Err()
+	}
+}
+
 func (p *Pebble) openPebble() (err error) {
-	defer recoverFatal(&err)
+	defer recoverAll(&err)
+	if err := checkRepaired(p.opts.FS, p.dir); err != nil {
+		return err
+	}
 	if err := makeDir(p.opts.FS, p.dir); err != nil {
 		return err
 	}
@@ -185,13 +203,16 @@ func (p *Pebble) openPebble() (err error) {
 		return err
 	}
 	exists, err := c.check()
+	if err == nil && exists {
+		err = checkManifest(p.opts.FS, p.dir, &c)
+	}
 	if err != nil {
 		return err
 	}
 	cache := pebble.NewCache(p.opts.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
-		FS: p.guard, Lock: p.lock, Cache: cache, Logger: quietLogger{p},
+		FS: p.guard, Lock: p.lock, Cache: cache, Logger: &quietLogger{p: p, logs: c.logs},
 		FormatMajorVersion:          formatMajorVersion,
 		MemTableSize:                uint64(p.opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
@@ -201,7 +222,7 @@ func (p *Pebble) openPebble() (err error) {
 		WALBytesPerSync:             512 << 10,
 		EventListener:               p.events(),
 	}
-	if p.db, err = pebble.Open(p.dir, po); err != nil {
+	if p.db, err = openPebble(p.dir, po); err != nil {
 		return err
 	}
 	if !exists {
@@ -335,7 +356,7 @@ func (p *Pebble) Unavailable() bool {
 // fail ends the store: no ticket becomes durable from now on.
 func (p *Pebble) fail(err error) {
 	p.failOnce.Do(func() {
-		err = fmt.Errorf("store %s: %w", p.dir, err)
+		err = classify(p.dir, err)
 		p.fault.Store(&fault{err, true})
 		p.guard.setState(guardBroken)
 		p.mu.Lock()
@@ -344,8 +365,10 @@ func (p *Pebble) fail(err error) {
 		p.work.Signal()
 		p.grown.Signal()
 		p.mu.Unlock()
-		p.opts.Log.Error("the store has failed: nothing is acknowledged that would have to be stored, until a restart", "error", err)
-		p.opts.OnError(err)
+		if !p.opening.Load() {
+			p.opts.Log.Error("the store has failed: nothing is acknowledged that would have to be stored, until a restart", "error", err)
+			p.opts.OnError(err)
+		}
 		p.readers.stop(err)
 		close(p.failed)
 	})

@@ -249,7 +249,7 @@ func TestLoadNamesWhatItCannotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := p.Load(func() func(session.Record) error { return func(session.Record) error { return nil } })
-		if err == nil || err.Error() != test.want {
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "damaged: "+test.want+" (gannet store verify") {
 			t.Errorf("%s: got %v, want %s", test.name, err, test.want)
 		}
 		closeTest(t, p)

@@ -116,7 +116,7 @@ func (p *Pebble) reader() {
 		}
 		records, err := p.read(q.QueueRead)
 		if err != nil {
-			records, err = nil, fmt.Errorf("store %s: read a queue: %w", p.dir, err)
+			records, err = nil, classify(p.dir, fmt.Errorf("read a queue: %w", err))
 		}
 		q.done(records, err)
 	}
@@ -222,7 +222,7 @@ func (c *messageCache) get(db *pebble.DB, id uint64) (*session.Message, error) {
 func getMessage(db pebble.Reader, id uint64) (*session.Message, error) {
 	value, closer, err := db.Get(appendNumberKey(nil, prefixMessage, id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, fmt.Errorf("message %d is not in the store", id)
+		return nil, fmt.Errorf("message %d is %w", id, errNotThere)
 	} else if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,10 +64,35 @@ func readOnlyOptions(fsys vfs.FS, l *pebble.Lock) *pebble.Options {
 	return &pebble.Options{FS: fsys, Lock: l, ReadOnly: true, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion}
 }
 
-// openPebble is pebble.Open, whose panics are errors.
+// openPebble is pebble.Open, whose panics are errors, and which tells if a table is missing.
 func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
-	defer recoverFatal(&err)
-	return pebble.Open(dir, o)
+	defer recoverAll(&err)
+	if db, err = pebble.Open(dir, o); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, missing{err})
+	}
+	return db, err
+}
+
+// missing is the error of Pebble about a table that is not there.
+type missing struct{ error }
+
+func (m missing) Error() string {
+	if name, ok := missingTable(m.error); ok {
+		return name + " is missing"
+	}
+	return m.error.Error()
+}
+
+func (m missing) Unwrap() error { return m.error }
+
+// missingTable is the name of the first table that err says is not there. Pebble tells the number.
+func missingTable(err error) (name string, ok bool) {
+	_, rest, ok := strings.Cut(err.Error(), "file ")
+	var number uint64
+	if _, err := fmt.Sscanf(rest, "%d (type sstable) unknown", &number); !ok || err != nil {
+		return "", false
+	}
+	return fmt.Sprintf("%06d.sst", number), true
 }
 
 // look reads what is not in a key of its own.

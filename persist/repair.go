@@ -78,6 +78,9 @@ func (a *audit) rewrite(fsys vfs.FS, dir string) (kept int64, err error) {
 	if err == nil {
 		err = w.flush()
 	}
+	if !a.format {
+		report.Kept++
+	}
 	return report.Kept, errors.Join(err, w.close())
 }
 
@@ -92,6 +95,18 @@ func finishRepair(fsys vfs.FS, dir string) error {
 		return err
 	}
 	return renameDir(fsys, dir+repairedSuffix, dir)
+}
+
+// checkRepaired returns ErrDamaged if finishRepair has something to do.
+func checkRepaired(fsys vfs.FS, dir string) error {
+	_, err := fsys.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := fsys.Stat(dir + repairedSuffix); err == nil {
+		return fmt.Errorf("%w: a repair was interrupted", ErrDamaged)
+	}
+	return nil
 }
 
 // renameDir renames a directory for good.

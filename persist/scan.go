@@ -123,22 +123,15 @@ func (s *scan) catalog() (live []liveTable, firstLog uint64, err error) {
 		return s.tablesThere(), 0, nil
 	}
 	view := &viewFS{FS: s.fsys}
-	db, openErr := openPebble(s.dir, readOnlyOptions(view, s.lock))
+	levels, openErr := s.levels(view)
+	if openErr != nil && isNewer(openErr) {
+		return nil, 0, fmt.Errorf("%w: %w", ErrNewer, openErr)
+	}
 	if openErr != nil {
-		if isNewer(openErr) {
-			return nil, 0, fmt.Errorf("%w: %w", ErrNewer, openErr)
-		}
-		o := readOnlyOptions(&viewFS{FS: s.fsys, hide: true}, s.lock)
-		o.DisableConsistencyCheck = true
-		if db, err = openPebble(s.dir, o); err != nil {
+		if levels, err = s.levels(&viewFS{FS: s.fsys, bare: true}); err != nil {
 			s.everything(err.Error())
 			return s.tablesThere(), 0, nil
 		}
-	}
-	defer closeInto(&err, db)
-	levels, err := db.SSTables()
-	if err != nil {
-		return nil, 0, err
 	}
 	for _, level := range levels {
 		for _, t := range level {
@@ -151,6 +144,27 @@ func (s *scan) catalog() (live []liveTable, firstLog uint64, err error) {
 		s.problem("", "cannot be opened: "+openErr.Error(), "nothing but what the other lines say")
 	}
 	return live, firstLog, nil
+}
+
+// levels asks Pebble for the tables.
+func (s *scan) levels(view *viewFS) ([][]pebble.SSTableInfo, error) {
+	for {
+		levels, err := s.levelsOf(view)
+		if err == nil || !view.bare || !view.pretend(err) {
+			return levels, err
+		}
+	}
+}
+
+func (s *scan) levelsOf(view *viewFS) (levels [][]pebble.SSTableInfo, err error) {
+	o := readOnlyOptions(view, s.lock)
+	o.DisableConsistencyCheck = view.bare
+	db, err := openPebble(s.dir, o)
+	if err != nil {
+		return nil, err
+	}
+	defer closeInto(&err, db)
+	return db.SSTables()
 }
 
 // explains tells whether what Pebble complains of is what reading the files will find as well.
@@ -176,6 +190,9 @@ func (s *scan) tablesThere() (all []liveTable) {
 	return all
 }
 
+// orDeletion is said of entries that cannot be read: some may have been deletions.
+const orDeletion = ", or their deletion"
+
 func (s *scan) openTables(live []liveTable) error {
 	var total int64
 	for i := range live {
@@ -190,15 +207,16 @@ func (s *scan) openTables(live []liveTable) error {
 		if l.to == nil {
 			bounds = "what it holds"
 		}
+		bounds += orDeletion
 		t, err := openTable(s.fsys, s.fsys.PathJoin(s.dir, l.name), func(what string, from, to []byte) {
-			lost := describe(from, to)
-			switch {
-			case to == nil:
-				lost = "its deletions of ranges: sessions that ended may be there again"
-			case from == nil && l.from != nil:
-				lost = describe(l.from, to)
+			if to == nil {
+				s.problem(l.name, what, "its deletions of ranges: sessions that ended may be there again")
+				return
 			}
-			s.problem(l.name, what, lost)
+			if from == nil {
+				from = l.from
+			}
+			s.problem(l.name, what, describe(from, to)+orDeletion)
 		})
 		switch {
 		case err == nil:
@@ -234,7 +252,9 @@ func (s *scan) openLogs(first uint64) error {
 		if l.lost > 0 {
 			s.problem(name, fmt.Sprintf("about %d bytes in the middle are unreadable", l.lost), "the records in these: some of what was done last")
 		}
-		if l.end == logTorn {
+		if older := i < len(logs)-1; older && l.end != logClosed && !s.all {
+			s.problem(name, "it ends too early", "the records that followed, if there were any")
+		} else if l.end == logTorn {
 			s.problem(name, fmt.Sprintf("the end is torn: about %d bytes", l.cut), "the records in these: the very last, or what was being written when the broker ended")
 		}
 		if !s.all && before != nil && before.next > 0 && l.next > 0 && l.first > before.next {
@@ -346,7 +366,8 @@ func (s *sources) Pop() any {
 // viewFS shows Pebble the files, and notes which logs it reads.
 type viewFS struct {
 	vfs.FS
-	hide bool // logs and options
+	bare  bool     // no logs and options
+	extra []string // tables that are missing, which it has to believe are there before it tells of the others
 
 	mu    sync.Mutex
 	first uint64
@@ -354,13 +375,23 @@ type viewFS struct {
 
 func (v *viewFS) List(dir string) ([]string, error) {
 	names, err := v.FS.List(dir)
-	if v.hide {
+	if v.bare {
 		names = slices.DeleteFunc(names, func(name string) bool {
 			kind, _, ok := fileKind(name)
 			return ok && (kind == ".log" || kind == "OPTIONS-")
 		})
 	}
-	return names, err
+	return append(names, v.extra...), err
+}
+
+// pretend adds the table to the list that err says is missing. false if it does not say so.
+func (v *viewFS) pretend(err error) bool {
+	name, ok := missingTable(err)
+	if ok && !slices.Contains(v.extra, name) {
+		v.extra = append(v.extra, name)
+		return true
+	}
+	return false
 }
 
 func (v *viewFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
