@@ -132,7 +132,7 @@ func (w *writer) put(b *pebble.Batch, r *session.Record) error {
 	return w.chunk(b, r, id)
 }
 
-// chunk adds a delivery to the chunk of its session.
+// chunk adds a delivery to the chunk of its session. Sequence numbers of one session ascend.
 func (w *writer) chunk(b *pebble.Batch, r *session.Record, id uint64) error {
 	q := w.queues[r.Session]
 	if q == nil {
