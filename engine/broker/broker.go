@@ -88,6 +88,7 @@ type Broker struct {
 	connections atomic.Int64
 	sessions    atomic.Int64
 	durableUpTo atomic.Uint64
+	ended       atomic.Uint64 // ticket of the newest end of a session
 }
 
 // New makes a broker without loops. store may be nil: everything is in memory only.
@@ -129,17 +130,24 @@ func NewClientID() string {
 
 // Durable says that ticket and all before it are on disk.
 func (b *Broker) Durable(ticket uint64) {
-	for {
-		old := b.durableUpTo.Load()
-		if ticket <= old {
-			return
-		}
-		if b.durableUpTo.CompareAndSwap(old, ticket) {
-			break
-		}
+	if !atomicMax(&b.durableUpTo, ticket) {
+		return
 	}
 	for _, l := range b.loops {
 		l.box.wakeIfWaiting()
+	}
+}
+
+// atomicMax raises x to v, and tells whether it was lower.
+func atomicMax(x *atomic.Uint64, v uint64) bool {
+	for {
+		old := x.Load()
+		if v <= old {
+			return false
+		}
+		if x.CompareAndSwap(old, v) {
+			return true
+		}
 	}
 }
 

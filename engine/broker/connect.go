@@ -46,7 +46,8 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 		sh := b.registry.shard(h.ClientID)
 		sh.mu.Lock()
 		old := sh.m[h.ClientID]
-		if h.Expiry > 0 && b.store != nil && (b.store.Err() != nil || old == nil && b.store.Unavailable()) {
+		if b.store != nil && ((h.Expiry > 0 || old != nil && old.resumable.Load()) && b.store.Err() != nil ||
+			h.Expiry > 0 && old == nil && b.store.Unavailable()) {
 			sh.mu.Unlock()
 			l.write(cn, session.AppendRefusal(l.scratch[:0], h, codec.ServerUnavailable, "the store takes nothing new"))
 			l.refuseConn(cn, codec.ServerUnavailable, "the store takes nothing new")
@@ -116,6 +117,10 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		l.end(c, out)
 		c.buffered.Store(0)
 		c.starved = false
+	} else { // what was due comes first, though its timer did not fire yet
+		l.begin(c, out)
+		c.s.Tick(now, out)
+		l.end(c, out)
 	}
 	if end && !c.s.Ended() {
 		published, m := out.HasPublish, out.Publish
@@ -167,7 +172,11 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	l.begin(c, out)
 	c.s.Connect(h, now, out)
 	c.resumable.Store(c.s.Resumable())
-	if ticket := l.record(c, out); ticket > 0 {
+	ticket := l.record(c, out)
+	if ticket == 0 {
+		ticket = l.b.endsUntil()
+	}
+	if ticket > 0 {
 		// CONNACK leaves once the session is durable, and nothing may go before it [MQTT-3.2.0-1].
 		c.more().gate = ticket
 		l.hold(c, ticket)

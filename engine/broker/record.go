@@ -42,9 +42,21 @@ func (l *Loop) record(c *client, out *session.Output) (ticket uint64) {
 	ticket = l.b.store.Append(out.Records)
 	clear(out.Records)
 	out.Records = out.Records[:0]
+	if out.Ended {
+		atomicMax(&l.b.ended, ticket)
+	}
 	c.s.Recorded(ticket, out)
 	l.holdFor(c, out)
 	return ticket
+}
+
+// endsUntil is the ticket that a session waits for which has no records: with it those are gone for good that have ended, and none
+// of them can come back under the same Client Identifier after a crash [MQTT-3.1.2-4]. 0: none.
+func (b *Broker) endsUntil() uint64 {
+	if t := b.ended.Load(); t > b.durableUpTo.Load() && b.store.Err() == nil {
+		return t
+	}
+	return 0
 }
 
 // loaded is what the store has read for a session.
