@@ -564,3 +564,18 @@ func TestGroupFindsTheOneFreeMemberAmongManyBlocked(t *testing.T) {
 		t.Errorf("the message reached %d members", got)
 	}
 }
+
+func TestRetainedMessageIsNotRefusedForAFullQueue(t *testing.T) {
+	r := newRig(t, 1, func(o *Options) { o.Session.MaxInflight, o.Session.MaxQueuedMessages = 1, 1 })
+	r.connect(0, connectAs("sub", codec.V5)).subscribe("t", codec.QoS1)
+	pub := r.connect(0, connectAs("pub", codec.V5))
+	for i := range 3 {
+		p := codec.Publish{Topic: []byte("t"), Payload: fmt.Append(nil, i), QoS: codec.QoS1, PacketID: uint16(i + 1), Retain: true}
+		pub.send(p.Append(nil, pub.v))
+		r.settle()
+		pub.expectAck(codec.TypePuback, uint16(i+1), codec.Success)
+	}
+	late := r.connect(0, connectAs("late", codec.V5))
+	late.subscribe("t", 0)
+	late.expectPublish("t", "2")
+}

@@ -20,6 +20,7 @@ func (l *Loop) route(m *session.Message, refusable bool, now Time) (codec.Reason
 	if m.Retain {
 		// Before matching: whoever subscribes meanwhile sees it either live or retained.
 		l.retain(m)
+		refusable = false // who subscribes from now on has it
 	}
 	mt := l.cache.Match(m.Topic)
 	subs, ids := mt.Subs, [][]uint32(nil)
