@@ -72,6 +72,7 @@ type wire struct {
 	stuck  int // bytes the socket does not take
 	full   bool
 	closed bool
+	endAt  Time // when the broker closed it
 }
 
 func (w *wire) Write(b []byte) error {
@@ -86,7 +87,7 @@ func (w *wire) Write(b []byte) error {
 	return nil
 }
 func (w *wire) Buffered() int      { return w.stuck }
-func (w *wire) Close()             { w.closed = true }
+func (w *wire) Close()             { w.closed, w.endAt = true, w.r.now }
 func (w *wire) RemoteAddr() string { return "fake" }
 
 func (r *rig) dial(loop int, anonymous bool) *wire {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
@@ -19,9 +20,16 @@ func (r *rig) crashAndRestart(store *persist.Memory) *rig {
 	return next
 }
 
-// loadAll visits all that is in the store, in one part.
+// loadAll visits all that is in the store, one record at a time.
 func loadAll(s Store, visit func(session.Record) error) error {
-	return s.Load(func() func(session.Record) error { return visit })
+	var mu sync.Mutex
+	return s.Load(func() func(session.Record) error {
+		return func(r session.Record) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return visit(r)
+		}
+	})
 }
 
 func (r *rig) commit(store *persist.Memory, n int) {
