@@ -96,6 +96,7 @@ func (l *Loop) loaded(c *client, r *loaded, now Time) {
 	if r.err != nil && l.b.store.Err() == nil { // else the store has said so
 		l.b.log.Warn("a queue could not be read", "client", c.s.ClientID(), "error", r.err)
 	}
+	l.slotFree(c, now) // what was read may have been given up
 }
 
 // readAgain asks once more for what could not be read.
