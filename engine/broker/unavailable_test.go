@@ -1,0 +1,162 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/persist"
+)
+
+// refusing is a broker with a subscriber of a durable session and one of another, after which its store takes nothing new.
+func refusing(t *testing.T) (r *rig, store *persist.Memory, owed, volatile *wire) {
+	store = &persist.Memory{}
+	r = newRigWithStore(t, 2, store, func(o *Options) { o.Session.ReceiveMaximum = 2 })
+	owed = r.connect(1, durable("owed", codec.V5))
+	owed.subscribe("t/owed", codec.QoS2)
+	volatile = r.connect(0, connectAs("volatile", codec.V5))
+	volatile.subscribe("t/#", codec.QoS2)
+	store.SetUnavailable(true)
+	return r, store, owed, volatile
+}
+
+func TestUnavailableStoreRefusesWhatItWouldHaveToTake(t *testing.T) {
+	r, store, owed, volatile := refusing(t)
+	pub := r.connect(0, connectAs("pub", codec.V5))
+	for range 5 { // more than the Receive Maximum: it must not leak
+		for id, qos := range []codec.QoS{codec.QoS1, codec.QoS2} {
+			pub.publish("t/owed", "refused", qos, uint16(id+1))
+			r.settle()
+			pub.expectAck([]codec.PacketType{codec.TypePuback, codec.TypePubrec}[id], uint16(id+1), codec.QuotaExceeded)
+		}
+	}
+	owed.expectNothing()
+	volatile.expectNothing()
+	if n := r.loops[0].Counters().RefusedPublish; n != 10 {
+		t.Errorf("%d refused", n)
+	}
+	store.SetUnavailable(false)
+	pub.publish("t/owed", "taken", codec.QoS2, 2) // the identifier is free again
+	r.settle()
+	pub.expectAck(codec.TypePubrec, 2, codec.Success)
+	owed.expectPublish("t/owed", "taken")
+	volatile.expectPublish("t/owed", "taken")
+	owed.expectNothing()
+}
+
+func TestUnavailableStoreRefusesWhatItsPublisherWouldBeOwed(t *testing.T) {
+	r, _, _, volatile := refusing(t)
+	// Nobody who subscribes has a session in the store, but the publisher's session would have to know the identifier.
+	pub := &wire{}
+	for _, again := range []bool{false, true} {
+		pub = r.open(0, durable("owed", codec.V5)) // known: it may come back
+		pub.expectSession(true)
+		pub.publish("t", "x", codec.QoS2, 7)
+		r.settle()
+		if pub.expectAck(codec.TypePubrec, 7, codec.QuotaExceeded); again {
+			break
+		}
+	}
+	pub.publish("t", "x", codec.QoS1, 8) // needs no record
+	r.settle()
+	pub.expectAck(codec.TypePuback, 8, codec.Success)
+	volatile.expectPublish("t", "x")
+}
+
+func TestUnavailableStoreClosesA311Publisher(t *testing.T) {
+	for _, qos := range []codec.QoS{codec.QoS1, codec.QoS2} {
+		r, store, owed, volatile := refusing(t)
+		store.SetUnavailable(false)
+		pub := r.connect(0, durable("pub", codec.V311))
+		store.SetUnavailable(true)
+		pub.publish("t/owed", "x", qos, 1)
+		r.settle()
+		if pub.expectNothing(); !pub.closed {
+			t.Errorf("qos %d: not closed", qos)
+		}
+		owed.expectNothing()
+		volatile.expectNothing()
+		store.SetUnavailable(false)
+		pub = r.connect(0, durable("pub", codec.V311))
+		pub.publish("t/owed", "x", qos, 1)
+		r.settle()
+		pub.expect([]codec.PacketType{codec.TypePuback, codec.TypePubrec}[qos-1])
+		owed.expectPublish("t/owed", "x")
+		volatile.expectPublish("t/owed", "x")
+	}
+}
+
+func TestUnavailableStoreLetsQoS0Through(t *testing.T) {
+	r, store, owed, volatile := refusing(t)
+	pub := r.connect(0, connectAs("pub", codec.V311))
+	pub.publish("t/owed", "x", codec.QoS0, 0)
+	p := codec.Publish{Topic: []byte("t/owed"), Payload: []byte("retained"), Retain: true}
+	pub.send(p.Append(nil, pub.v))
+	r.settle()
+	for _, w := range []*wire{owed, volatile} {
+		w.expectPublish("t/owed", "x")
+		w.expectPublish("t/owed", "retained")
+	}
+	if n := r.loops[0].Counters().Drops[session.DropUnstored]; n != 1 || r.b.Retained() != 0 {
+		t.Errorf("%d counted as not retained, %d are retained", n, r.b.Retained())
+	}
+	p.QoS, p.PacketID = codec.QoS1, 1
+	p.Topic = []byte("nobody")
+	pub.send(p.Append(nil, pub.v))
+	r.settle()
+	if pub.expectNothing(); !pub.closed {
+		t.Error("a retained message of QoS 1 was taken")
+	}
+	store.SetUnavailable(false)
+}
+
+func TestUnavailableStoreTakesNoNewSessionsAndSubscriptions(t *testing.T) {
+	r, store, owed, volatile := refusing(t)
+	subscribed := func(w *wire, want codec.ReasonCode) {
+		t.Helper()
+		w.send(subscribeTo(w.v, "new", codec.QoS1))
+		r.settle()
+		f := w.expect(codec.TypeSuback)
+		if got := codec.ReasonCode(f.Body[len(f.Body)-1]); got != want {
+			t.Errorf("SUBACK %v, want %v", got, want)
+		}
+	}
+	subscribed(owed, codec.ImplementationSpecificError)
+	subscribed(volatile, 1)
+	store.SetUnavailable(false)
+	old := r.connect(0, durable("old", codec.V311))
+	store.SetUnavailable(true)
+	subscribed(old, 0x80)
+	for _, c := range []struct {
+		connect *codec.Connect
+		code    byte
+	}{
+		{durable("new5", codec.V5), byte(codec.ServerUnavailable)},
+		{durable("new3", codec.V311), 3},
+		{connectAs("new5", codec.V5), 0},
+		{connectAs("new3", codec.V311), 0},
+		{durable("old", codec.V311), 0},
+	} {
+		w := r.open(0, c.connect)
+		if f := w.expect(codec.TypeConnack); f.Body[1] != c.code || w.closed != (c.code != 0) {
+			t.Errorf("%s: CONNACK %x, closed %v, want code %#x", c.connect.ClientID, f.Body[:2], w.closed, c.code)
+		}
+	}
+}
+
+func TestUnavailableStoreRefusesForTheParkedMembersOfAGroup(t *testing.T) {
+	r, store, _, _ := refusing(t)
+	store.SetUnavailable(false)
+	member := r.connect(1, durable("member", codec.V5))
+	member.subscribe("$share/g/s", codec.QoS1)
+	member.gone()
+	store.SetUnavailable(true)
+	pub := r.connect(0, connectAs("pub", codec.V5))
+	for i := range 3 {
+		pub.publish("s", fmt.Sprint(i), codec.QoS1, 1)
+		r.settle()
+		pub.expectAck(codec.TypePuback, 1, codec.QuotaExceeded)
+	}
+	r.connect(1, durable("member", codec.V5)).expectNothing()
+}
