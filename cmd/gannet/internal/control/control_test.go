@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,13 +36,18 @@ func serve(t *testing.T, b Broker) (dir string, s *Server) {
 	return dir, s
 }
 
+func shutDown(s *Server) {
+	s.Stop()
+	s.Wait()
+}
+
 func nothing(string, int64, int64) {}
 
 func TestInfoComesAsTheBrokerTellsIt(t *testing.T) {
 	want := Info{Store: "/data", PID: 7, Version: "v1", Since: time.Unix(1, 0).UTC(), Durability: "sync", Connections: 1, Sessions: 2,
 		Retained: 3, PendingBytes: 4, Fault: "disk full"}
 	dir, s := serve(t, Broker{Info: func() Info { return want }})
-	defer s.Close()
+	defer shutDown(s)
 	got, err := ReadInfo(t.Context(), dir)
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
@@ -60,7 +66,7 @@ func TestBackupShowsEachStepAndItsEnd(t *testing.T) {
 		}
 		return nil
 	}})
-	defer s.Close()
+	defer shutDown(s)
 	for _, test := range []struct{ to, want string }{{"/b/with space&?", ""}, {"/b/full", "disk full"}} {
 		var steps []string
 		err := Backup(t.Context(), dir, test.to, func(what string, done, total int64) {
@@ -80,7 +86,7 @@ func TestRequestsThatCannotBeServedSayWhy(t *testing.T) {
 		<-end
 		return nil
 	}})
-	defer s.Close()
+	defer shutDown(s)
 	if err := Backup(t.Context(), dir, "relative", nothing); err == nil || err.Error() != `broker: to "relative": not an absolute path` {
 		t.Errorf("relative: %v", err)
 	}
@@ -99,43 +105,71 @@ func TestRequestsThatCannotBeServedSayWhy(t *testing.T) {
 	}
 }
 
-func TestCloseWaitsForTheBackupAndForNobodyElse(t *testing.T) {
-	begun, end := make(chan bool), make(chan bool)
+func TestWaitIsForTheBackupAndForNobodyElse(t *testing.T) {
+	begun, finish := make(chan bool), make(chan bool)
 	var done bool
 	dir, s := serve(t, Broker{Backup: func(_ string, progress func(string, int64, int64)) error {
 		begun <- true
-		<-end
+		<-finish
 		progress("log", 1, 1)
 		done = true
 		return nil
 	}})
-	silent, err := net.Dial("unix", filepath.Join(dir, socketName)) // connects and asks for nothing
-	if err != nil {
-		t.Fatal(err)
-	}
+	silent, late := connect(t, dir), connect(t, dir) // one asks for nothing, one when it is too late
 	defer silent.Close()
+	defer late.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- Backup(t.Context(), dir, "/b", nothing) }()
 	<-begun
-	closed := make(chan bool)
-	go func() { s.Close(); close(closed) }()
-	for s.requests.TryRLock() { // until Close waits
+	s.Stop()
+	if _, err := os.Stat(filepath.Join(dir, socketName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket: %v", err)
+	}
+	if err := Backup(t.Context(), dir, "/c", nothing); !errors.Is(err, ErrNoBroker) {
+		t.Errorf("a request after Stop: %v", err)
+	}
+	waited := make(chan bool)
+	go func() { s.Wait(); close(waited) }()
+	for s.requests.TryRLock() { // until Wait waits
 		s.requests.RUnlock()
 	}
-	if err := Backup(t.Context(), dir, "/c", nothing); err == nil || err.Error() != "broker: the broker is being stopped" {
-		t.Errorf("a request while closing: %v", err)
+	if response := post(t, late, "/backup?to=/c"); !strings.HasPrefix(response, "HTTP/1.1 503 ") {
+		t.Errorf("a request during Wait: %s", response)
 	}
-	end <- true
-	<-closed
+	finish <- true
+	<-waited
 	if !done {
-		t.Error("closed before the backup was done")
+		t.Error("the backup was not waited for")
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the backup: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, socketName)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket: %v", err)
+}
+
+func connect(t *testing.T, dir string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", filepath.Join(dir, socketName))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return conn
+}
+
+// post sends a request and returns what comes back until the server closes.
+func post(t *testing.T, conn net.Conn, target string) string {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, "http://gannet"+target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := request.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(answer)
 }
 
 func TestBackupGoesOnWithoutItsClient(t *testing.T) {
@@ -148,11 +182,8 @@ func TestBackupGoesOnWithoutItsClient(t *testing.T) {
 		close(begun)
 		return nil
 	}})
-	defer s.Close()
-	conn, err := net.Dial("unix", filepath.Join(dir, socketName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer shutDown(s)
+	conn := connect(t, dir)
 	request, err := http.NewRequest(http.MethodPost, "http://gannet/backup?to=/b", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +210,7 @@ func TestSocketIsForItsOwnerAndReplacesAStaleOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer shutDown(s)
 	file, err := os.Stat(path)
 	if err != nil || file.Mode().Perm() != 0o600 || file.Mode().Type() != os.ModeSocket {
 		t.Errorf("socket: %v, %v", file.Mode(), err)
@@ -191,7 +222,7 @@ func TestSocketIsForItsOwnerAndReplacesAStaleOne(t *testing.T) {
 
 func TestSocketThatCannotBeMadeIsAnError(t *testing.T) {
 	if s, err := Serve(filepath.Join(t.TempDir(), "none"), Broker{Log: slog.New(slog.DiscardHandler)}); err == nil {
-		s.Close()
+		shutDown(s)
 		t.Error("no error")
 	}
 }

@@ -7,7 +7,7 @@
 // It is HTTP over the socket, so that curl --unix-socket works as well. It is not the way to administer a broker from
 // elsewhere, and it decides nothing about the store: what it can do is two functions that Serve is given.
 //
-// Nothing here runs on an event loop. Each request has a goroutine, which ends before Close returns.
+// Nothing here runs on an event loop. Each request has a goroutine, which ends before Wait returns.
 //
 // It imports the standard library only.
 package control

@@ -46,13 +46,14 @@ type Info struct {
 	Fault        string    `json:"fault,omitempty"` // what is wrong with the disk now
 }
 
-// Server answers on the socket of one data folder. Close it.
+// Server answers on the socket of one data folder. End it with Stop and Wait.
 type Server struct {
-	broker Broker
-	http   http.Server
-	joined chan struct{}
+	broker   Broker
+	listener net.Listener
+	http     http.Server
+	joined   chan struct{}
 
-	requests  sync.RWMutex // read by each request; closed for good by Close
+	requests  sync.RWMutex // held for reading by each request, for good by Wait
 	backingUp sync.Mutex
 }
 
@@ -63,7 +64,7 @@ func Serve(dir string, b Broker) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{broker: b, joined: make(chan struct{})}
+	s := &Server{broker: b, listener: l, joined: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /info", s.request(s.info))
 	mux.HandleFunc("POST /backup", s.request(s.backup))
@@ -71,7 +72,7 @@ func Serve(dir string, b Broker) (*Server, error) {
 	s.http.SetKeepAlivesEnabled(false)
 	go func() {
 		defer close(s.joined)
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			b.Log.Error("control socket ended", "socket", l.Addr().String(), "reason", err)
 		}
 	}()
@@ -98,14 +99,18 @@ func listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Close removes the socket, waits for the requests that are being answered, a backup to its end, and joins the goroutines.
-func (s *Server) Close() {
+// Stop removes the socket. It comes before the store is closed: after that the folder may be another broker's. What is being
+// answered goes on.
+func (s *Server) Stop() { _ = s.listener.Close() }
+
+// Wait comes after Stop, waits for the requests that are being answered, a backup too, and joins the goroutines.
+func (s *Server) Wait() {
 	s.requests.Lock() // and never unlocked
 	_ = s.http.Close()
 	<-s.joined
 }
 
-// request keeps Close waiting while h runs.
+// request keeps Wait waiting while h runs.
 func (s *Server) request(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.requests.TryRLock() {
@@ -132,21 +137,28 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "another backup is being made", http.StatusConflict)
 		return
 	}
-	defer s.backingUp.Unlock()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := lineWriter{w: w, control: http.NewResponseController(w)}
+	last := step{End: true}
+	if err := s.copyStore(to, &out); err != nil {
+		last.Error = err.Error()
+	}
+	out.write(last) // and who reads it may ask for the next backup
+}
+
+// copyStore makes a backup and gives back the right to make one.
+func (s *Server) copyStore(to string, out *lineWriter) error {
+	defer s.backingUp.Unlock()
 	s.broker.Log.Info("backup begun", "to", to)
 	err := s.broker.Backup(to, func(what string, done, total int64) {
 		out.write(step{What: what, Done: done, Total: total})
 	})
-	last := step{End: true}
 	if err != nil {
-		last.Error = err.Error()
 		s.broker.Log.Error("backup ended", "to", to, "reason", err)
-	} else {
-		s.broker.Log.Info("backup done", "to", to)
+		return err
 	}
-	out.write(last)
+	s.broker.Log.Info("backup done", "to", to)
+	return nil
 }
 
 // step is one line of the answer to a backup. End marks the last one: an answer without it was cut off.
