@@ -4,6 +4,7 @@
 //	gannet [serve] [flags]   run the broker
 //	gannet pub [flags]       publish messages
 //	gannet sub [flags]       print the messages of subscriptions
+//	gannet store SUBCOMMAND  look at the store, mend it, copy it
 //	gannet version           say which build this is
 //	gannet help              list these
 //
@@ -14,6 +15,7 @@
 // print what those print, so that scripts and habits carry over.
 //
 // Exit status: 0 for success, 1 for a failure, 2 for a broker that cannot start
-// because of its configuration or its store. Pub and sub
-// exit with the reason when the server refuses the connection, with 7 when it is lost, and sub with 27 when -W runs out.
+// because of its configuration or its store. Store has 1 for a damaged store and 2
+// for all that kept it from telling. Pub and sub exit with the reason when the server refuses the
+// connection, with 7 when it is lost, and sub with 27 when -W runs out.
 package main

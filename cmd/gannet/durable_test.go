@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -165,6 +166,89 @@ func TestTerminationUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	checkLoad(t, broker.drain("away", "end"), acked)
 }
 
+func TestBackupOfARunningBrokerHasAllThatWasAcknowledged(t *testing.T) {
+	dir := shortDir(t)
+	broker := serveChild(t, dir, "--max-queued-messages=1000000", "--store-memtable=4MiB")
+	broker.subscribe("away", "q/#")
+	l := startLoad(broker, 4)
+	defer l.stop()
+	acked := collect(2000, l.acked)
+	got := run(t, "", "store", "backup", filepath.Join(dir, "data"), filepath.Join(dir, "copy"))
+	if want := fmt.Sprintf("store %[1]s/data: copied to %[1]s/copy, by the running broker\n", dir); got != (result{0, want, ""}) {
+		t.Fatalf("backup: %+v", got)
+	}
+	broker.terminate() // the load is too much for what comes
+	broker.wait()
+
+	if got := run(t, "", "store", "verify", filepath.Join(dir, "copy")); got.status != 0 {
+		t.Errorf("verify: %+v", got)
+	}
+	copied := serveChild(t, dir, "--data-dir=copy")
+	copied.publish(client.Message{Topic: "q/end", Payload: []byte("end"), QoS: codec.QoS1})
+	checkLoad(t, copied.drain("away", "end"), acked)
+}
+
+func TestFailedDiskStopsAcknowledgementsAndIsSaid(t *testing.T) {
+	const size = 64 << 10
+	dir := shortDir(t)
+	t.Setenv(fileLimit, fmt.Sprint(10*size))
+	broker := serveChild(t, dir)
+	conn := broker.connect(client.Options{Version: codec.V5, MaxInflight: 100})
+	var sent []*client.Pending
+	for i := range 20 {
+		p, err := conn.Send(t.Context(), client.Message{Topic: fmt.Sprint("r/", i), Payload: make([]byte, size), QoS: codec.QoS1, Retain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, p)
+	}
+	broker.until("the store has failed")
+	other := broker.connect(client.Options{Version: codec.V5})
+	if _, err := other.Subscribe(t.Context(), client.Subscription{Filter: "flow"}); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := other.Publish(t.Context(), client.Message{Topic: "r", Payload: []byte("x"), QoS: codec.QoS1, Retain: true}); code != codec.QuotaExceeded {
+		t.Errorf("PUBACK %#x, %v", byte(code), err)
+	}
+	if _, err := other.Publish(t.Context(), client.Message{Topic: "flow", Payload: []byte("on")}); err != nil {
+		t.Error(err)
+	}
+	if m := <-other.Messages(); string(m.Payload) != "on" {
+		t.Errorf("QoS 0: %+v", m)
+	}
+	broker.terminate()
+	if status := broker.wait(); status != 1 || !strings.Contains(broker.last(), `"broker ended"`) || !strings.Contains(broker.last(), "file too large") {
+		t.Errorf("status %d: %s", status, broker.last())
+	}
+
+	t.Setenv(fileLimit, "")
+	broker = serveChild(t, dir)
+	reader := broker.dial("", nil)
+	if _, err := reader.Subscribe(t.Context(), client.Subscription{Filter: "r/#"}); err != nil {
+		t.Fatal(err)
+	}
+	broker.publish(client.Message{Topic: "r/end", Payload: []byte("end"), QoS: codec.QoS1})
+	kept := map[string]bool{}
+	for m := range reader.Messages() {
+		if m.Topic == "r/end" {
+			break
+		}
+		kept[m.Topic] = true
+	}
+	acked := 0
+	for i, p := range sent {
+		if code, err := p.Wait(t.Context()); err == nil && code < 0x80 {
+			acked++
+			if topic := fmt.Sprint("r/", i); !kept[topic] {
+				t.Errorf("%s was acknowledged and is lost", topic)
+			}
+		}
+	}
+	if acked == len(sent) {
+		t.Error("all was acknowledged, though not all can be on the disk")
+	}
+}
+
 func TestBrokerInMemoryWritesNothing(t *testing.T) {
 	for _, flag := range []string{"--in-memory", "--durability=off"} {
 		dir := shortDir(t)
@@ -194,7 +278,7 @@ func TestStoreThatCannotBeUsedIsOneLineAndStatus2(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ dataDir, want string }{
-		{"data", "gannet: store data: in use by another gannet\n"},
+		{"data", "gannet: store data: in use by another gannet: stop that one, or give this one a folder of its own with --data-dir\n"},
 		{filepath.Join(file, "data"), "gannet: store " + file + "/data: "},
 		{"/proc/gannet", "gannet: store /proc/gannet: "},
 	} {
@@ -203,6 +287,38 @@ func TestStoreThatCannotBeUsedIsOneLineAndStatus2(t *testing.T) {
 		if got := strings.Join(second.seen, "\n") + "\n"; status != 2 || !strings.HasPrefix(got, test.want) || len(second.seen) != 1 {
 			t.Errorf("%s: status %d: %s", test.dataDir, status, got)
 		}
+	}
+}
+
+func TestRunningBrokerTellsOfItself(t *testing.T) {
+	dir := shortDir(t)
+	serveChild(t, dir).kill() // leaves its socket behind
+	broker := serveChild(t, dir, "--durability=os")
+	broker.subscribe("away", "q/#")
+	broker.publish(client.Message{Topic: "r", Payload: []byte("x"), Retain: true, QoS: codec.QoS1})
+	got := run(t, "", "store", "info", filepath.Join(dir, "data"))
+	for _, want := range []string{
+		"store                 " + dir + "/data\n", fmt.Sprintf(", process %d, since 2", broker.cmd.Process.Pid), "durability            os\n",
+		"sessions              1\n", "retained messages     1\n",
+	} {
+		if got.status != 0 || !strings.Contains(got.stdout, want) {
+			t.Errorf("no %q in %+v", want, got)
+		}
+	}
+	if got := run(t, "", "store", "info", "--json", filepath.Join(dir, "data")); got.status != 0 || !strings.Contains(got.stdout, `"durability": "os"`) {
+		t.Errorf("--json: %+v", got)
+	}
+	for _, command := range []string{"verify", "repair", "export"} {
+		got := run(t, "", "store", command, filepath.Join(dir, "data"))
+		want := fmt.Sprintf("gannet: store %[1]s/data: in use by another gannet: stop it, or look at a copy made with gannet store backup %[1]s/data TO\n", dir)
+		if got != (result{2, "", want}) {
+			t.Errorf("%s: %+v", command, got)
+		}
+	}
+	broker.terminate()
+	broker.wait()
+	if _, err := os.Stat(filepath.Join(dir, "data", "control.sock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
 	}
 }
 

@@ -5,24 +5,29 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
+	"github.com/gannetmq/gannet/cmd/gannet/internal/control"
 	"github.com/gannetmq/gannet/engine"
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/persist"
 )
 
-// keeper is what a broker has that keeps its state on the disk. A nil keeper is that of a broker in memory, and all its methods do nothing.
+// keeper is what a broker has that keeps its state on the disk: the store, and the socket through which the tools of the store
+// reach it. A nil keeper is that of a broker in memory, and all its methods do nothing.
 //
-// The store is opened before the server is made, which restores from it, and closed when the server has stopped, so that all it
-// acknowledges has been appended.
+// The store is opened before the server is made, which restores from it; the socket comes after that. At the end the
+// server stops first, so that all it acknowledges has been appended; then the socket goes, as long as the folder is ours; then the
+// store is closed, which makes durable what is left and ends a backup; then those are waited for who asked for one.
 type keeper struct {
-	config *config.Config
-	log    *slog.Logger
-	since  time.Time
-	store  *persist.Pebble
+	config  *config.Config
+	log     *slog.Logger
+	since   time.Time
+	store   *persist.Pebble
+	control *control.Server // nil if the socket could not be made
 }
 
 // unusable is the error of a store that the broker cannot start with.
@@ -50,6 +55,7 @@ func storeOptions(c *config.Config, log *slog.Logger) persist.Options {
 		MemTableBytes:   toInt(c.StoreMemtable),
 		CacheBytes:      c.StoreCache,
 		MaxPendingBytes: c.MaxPendingBytes,
+		MaxStoreBytes:   c.MaxStoreBytes,
 		Window:          int(c.MaxInflight),
 		MaxOpenFiles:    storeDescriptors(descriptorLimit()),
 		Log:             log,
@@ -64,6 +70,8 @@ func storeOptions(c *config.Config, log *slog.Logger) persist.Options {
 func cannotUse(err error) error {
 	advice := ""
 	switch {
+	case errors.Is(err, persist.ErrInUse):
+		advice = ": stop that one, or give this one a folder of its own with --data-dir"
 	case errors.Is(err, os.ErrPermission):
 		advice = ": let the user of this process write there, or name another folder with --data-dir"
 	case errors.Is(err, syscall.ENOSPC):
@@ -83,11 +91,12 @@ func (k *keeper) newServer(o engine.Options, log *slog.Logger) (*engine.Server, 
 	server, err := engine.New(o, log)
 	switch {
 	case store.err != nil:
-		return nil, cannotUse(fmt.Errorf("store %s: %w", k.config.DataDir, store.err))
+		return nil, cannotUse(store.err)
 	case err != nil:
 		return nil, err
 	}
 	k.logOpened()
+	k.serveControl(server)
 	return server, nil
 }
 
@@ -110,10 +119,47 @@ func (k *keeper) logOpened() {
 		"took", time.Since(k.since).Round(time.Millisecond).String())
 }
 
-// close ends the store. The server has ended.
+// serveControl opens the socket. A broker without it serves its clients as well as one with it.
+func (k *keeper) serveControl(server *engine.Server) {
+	var err error
+	k.control, err = control.Serve(k.config.DataDir, control.Broker{
+		Info:   func() control.Info { return k.info(server) },
+		Backup: func(to string, progress func(string, int64, int64)) error { return k.store.Backup(to, progress) },
+		Log:    k.log,
+	})
+	if err != nil {
+		k.log.Warn("gannet store cannot reach this broker", "reason", err)
+	}
+}
+
+// info is what gannet store info shows of a running broker.
+func (k *keeper) info(server *engine.Server) control.Info {
+	dir, err := filepath.Abs(k.config.DataDir)
+	if err != nil {
+		dir = k.config.DataDir
+	}
+	b := server.Broker()
+	i := control.Info{
+		Store: dir, PID: os.Getpid(), Version: versionText(), Since: k.since, Durability: k.config.Durability.String(),
+		Connections: b.Connections(), Sessions: b.Sessions(), Retained: b.Retained(), PendingBytes: k.store.Stats().PendingBytes,
+	}
+	if err := k.store.Err(); err != nil {
+		i.Fault = err.Error()
+	}
+	return i
+}
+
+// close ends the socket and the store. The server has ended.
 func (k *keeper) close() error {
 	if k == nil {
 		return nil
 	}
-	return k.store.Close()
+	if k.control != nil {
+		k.control.Stop()
+		defer k.control.Wait()
+	}
+	if err := k.store.Close(); err != nil {
+		return fmt.Errorf("%w: what was acknowledged is there at the next start, what was not may be lost", err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,11 +17,20 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
-// asGannet makes this test binary the program itself, for tests that need a process that can be killed.
-const asGannet = "TEST_RUNS_AS_GANNET"
+const (
+	// asGannet makes this test binary the program itself, for tests that need a process that can be killed.
+	asGannet = "TEST_RUNS_AS_GANNET"
+	// fileLimit is how large a file the program may write: a disk that fails.
+	fileLimit = "TEST_FILE_LIMIT"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asGannet) != "" {
+		if n, err := strconv.ParseUint(os.Getenv(fileLimit), 10, 64); err == nil {
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+				panic(err)
+			}
+		}
 		main()
 	}
 	os.Exit(m.Run())
@@ -115,7 +125,13 @@ func (c *child) terminate() {
 // dial connects a 3.1.1 client, which resumes its Session if it has a name.
 func (c *child) dial(name string, onMessage func(*client.Client, client.Message)) *client.Client {
 	c.t.Helper()
-	conn, err := client.Dial(c.t.Context(), client.Options{Address: c.address, ClientID: name, Resume: name != "", OnMessage: onMessage})
+	return c.connect(client.Options{ClientID: name, Resume: name != "", OnMessage: onMessage})
+}
+
+func (c *child) connect(o client.Options) *client.Client {
+	c.t.Helper()
+	o.Address = c.address
+	conn, err := client.Dial(c.t.Context(), o)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -173,4 +189,12 @@ func refused(address string) bool {
 		conn.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// last is the last line that was read.
+func (c *child) last() string {
+	if len(c.seen) == 0 {
+		return ""
+	}
+	return c.seen[len(c.seen)-1]
 }
