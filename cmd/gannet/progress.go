@@ -47,9 +47,12 @@ func (p *progress) show(what string, done, total int64) {
 	if now.Before(p.next) {
 		return
 	}
-	line := fmt.Sprintf("gannet: %s: %d", what, done)
-	if total > 0 {
-		line = fmt.Sprintf("gannet: %s: %d of %d (%d %%)", what, done, total, int(100*float64(done)/float64(total)))
+	line := "gannet: " + what
+	switch {
+	case total > 0:
+		line += fmt.Sprintf(": %d of %d (%d %%)", done, total, int(100*float64(done)/float64(total)))
+	case done > 0:
+		line += fmt.Sprintf(": %d", done)
 	}
 	if !p.terminal {
 		p.next = now.Add(noTerminalEvery)

@@ -13,7 +13,7 @@ func TestProgressIsALineOnATerminalAndFewLinesElsewhere(t *testing.T) {
 	}{
 		{true, "\rgannet: tables: 1000 of 3000 (33 %)" + "\rgannet: tables: 1200 of 3000 (40 %)" + "\rgannet: log: 7                     " +
 			"\r              \r"},
-		{false, "gannet: tables: 1000 of 3000 (33 %)\ngannet: log: 6000\n"},
+		{false, "gannet: tables: 1000 of 3000 (33 %)\ngannet: log: 6000\ngannet: ending\n"},
 	} {
 		var out bytes.Buffer
 		now := time.Unix(0, 0)
@@ -29,6 +29,7 @@ func TestProgressIsALineOnATerminalAndFewLinesElsewhere(t *testing.T) {
 		at(1400, "log", 7, 0)
 		if !test.terminal {
 			at(6000, "log", 6000, 0)
+			at(11000, "ending", 0, 0)
 		}
 		p.end()
 		if out.String() != test.want {
