@@ -27,8 +27,9 @@ conformance: # the table of statements, tests and results
 interop: build # installs third-party clients where they are missing
 	cmd/interop/run.sh
 
-crash-test: # the simulation of the whole core with crashes, many seeds
-	$(GO) test -count=1 ./engine/broker -run TestSimulation -sim.runs $(or $(ROUNDS),3000)
+crash-test: build # the whole core simulated with crashes, then the binary killed under third-party clients
+	$(GO) test -count=1 ./engine/broker -run TestSimulation -sim.runs 3000
+	cmd/interop/run.sh crash
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./engine/session ./engine/broker ./engine

@@ -2,7 +2,12 @@
 # Builds the broker, starts it on a free loopback port and runs every third-party
 # client of this folder against it. On Debian it installs the clients that are missing,
 # for which it has to be root. The exit status is 0 only if every client was content.
+#
+#	run.sh          the clients against one broker that stays up
+#	run.sh crash    the clients against a broker that is killed and started again (crash/)
 set -eu
+
+suite=${1:-interop}
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -37,8 +42,12 @@ install_missing() {
 	missing=
 	command -v mosquitto >/dev/null || missing="$missing mosquitto"
 	command -v mosquitto_pub >/dev/null || missing="$missing mosquitto-clients"
-	command -v node >/dev/null || missing="$missing nodejs"
-	command -v npm >/dev/null || missing="$missing npm"
+	if [ "$suite" = crash ]; then
+		command -v strace >/dev/null || missing="$missing strace"
+	else
+		command -v node >/dev/null || missing="$missing nodejs"
+		command -v npm >/dev/null || missing="$missing npm"
+	fi
 	[ -n "$missing" ] || return 0
 	echo "interop: installing$missing"
 	export DEBIAN_FRONTEND=noninteractive
@@ -75,13 +84,17 @@ start_broker() {
 }
 
 install_missing
-install_modules
 
 INTEROP_BIN=$root/bin/gannet
 export INTEROP_BIN
 cd "$root"
 go build -o "$INTEROP_BIN" ./cmd/gannet
 cd "$here"
+if [ "$suite" = crash ]; then
+	go test -count=1 -timeout 60m -v ./crash
+	exit
+fi
+install_modules
 start_broker
 echo "interop: broker on $INTEROP_ADDR, $(mosquitto_pub --help | sed -n 's/.*\(mosquitto_pub version [0-9.]*\).*/\1/p'), node $(node --version)"
 

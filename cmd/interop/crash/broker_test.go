@@ -64,7 +64,7 @@ func mosquitto() program {
 			if err := os.WriteFile(file, []byte(lines), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			return []string{"/usr/sbin/mosquitto", "-c", file}, address
+			return []string{"mosquitto", "-c", file}, address
 		},
 		ready: func(line, address string) (string, bool) {
 			return address, strings.Contains(line, " running")

@@ -44,16 +44,23 @@ func rounds(t *testing.T, count int, o settings) {
 			v := play(t, o)
 			t.Logf("seed=%d %v", seed, v)
 			total.add(v)
-			for i, f := range v.faults {
-				if i == 20 {
-					t.Errorf("and %d more", len(v.faults)-i)
-					break
-				}
-				t.Error(f)
-			}
+			v.report(t)
 		})
 	}
 	t.Logf("total: rounds=%d %v", count, total)
+}
+
+// report fails the test for each promise that was broken.
+func (v verdict) report(t *testing.T) {
+	t.Helper()
+	const most = 20
+	for i, f := range v.faults {
+		if i == most {
+			t.Errorf("and %d more", len(v.faults)-most)
+			return
+		}
+		t.Error(f)
+	}
 }
 
 // TestAcknowledgedSurvivesSIGKILL ends the broker with SIGKILL at random moments: nothing
@@ -75,13 +82,40 @@ func TestAcknowledgedSurvivesSIGTERM(t *testing.T) {
 	})
 }
 
+// TestDurability tells the modes apart as far as the end of a process can: sync and os
+// keep what they acknowledged, off keeps nothing and starts empty. That sync reaches the
+// disk before it acknowledges is shown by TestAcknowledgedAfterSync.
+func TestDurability(t *testing.T) {
+	o := settings{signal: syscall.SIGKILL, seed: uint64(fromEnviron(t, "SEED", 1)), kills: 3, messages: 200, quiet: patience}
+	for _, mode := range []string{"sync", "os"} {
+		t.Run(mode, func(t *testing.T) {
+			o := o
+			o.program = gannet("--durability", mode)
+			v := play(t, o)
+			t.Logf("%s: %v", mode, v)
+			v.report(t)
+		})
+	}
+	t.Run("off", func(t *testing.T) {
+		o := o
+		o.program, o.quiet = gannet("--durability", "off"), 2*time.Second
+		v := play(t, o)
+		t.Logf("off: %v", v)
+		if v.lost == 0 || v.sessionsLost == 0 {
+			t.Error("nothing was lost that was in memory only")
+		}
+	})
+}
+
 // TestLossIsSeen lets mosquitto, which writes to disk long after it has acknowledged,
 // go through the same. A test that finds nothing wrong there would find nothing wrong
-// anywhere. Ended in an orderly way, it loses nothing.
+// anywhere.
 func TestLossIsSeen(t *testing.T) {
-	o := settings{program: mosquitto(), seed: 1, signal: syscall.SIGKILL, kills: 2, messages: 200, quiet: 2 * time.Second}
-	v := play(t, o)
-	t.Logf("mosquitto, SIGKILL: %v", v)
+	v := play(t, settings{
+		program: mosquitto(), seed: 1, signal: syscall.SIGKILL,
+		kills: 2, messages: 100, quiet: 2 * time.Second,
+	})
+	t.Logf("mosquitto: %v", v)
 	if v.lost == 0 || v.sessionsLost == 0 || v.retainedWrong == 0 {
 		t.Error("no loss was seen")
 	}

@@ -234,7 +234,8 @@ func (l *ledger) missingTo(a *account) (lost []string) {
 	return lost
 }
 
-// verdict is one line of figures.
+// verdict is one line of figures, and in words each broken promise. A QoS 1 message that
+// comes twice breaks none.
 type verdict struct {
 	kills, published, acked, delivered              int
 	lost, duplicated1, duplicated2, reordered       int
@@ -265,9 +266,6 @@ func (l *ledger) verdict() verdict {
 	}
 	return v
 }
-
-// clean is whether the broker kept every promise. A QoS 1 message may come twice.
-func (v verdict) clean() bool { return len(v.faults) == 0 }
 
 func (v *verdict) add(o verdict) {
 	v.kills += o.kills

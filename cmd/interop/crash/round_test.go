@@ -150,10 +150,18 @@ func (r *round) fence(ctx context.Context, name string, subscribers []*subscribe
 	if err := w.publish(fenceTopic, 1, false, []byte(name)); err != nil {
 		return fmt.Errorf("fence: %w", err)
 	}
-	for _, s := range subscribers {
-		if err := r.progress(ctx, func() bool { return r.ledger.fences[s.name+" "+name] }); err != nil {
-			r.ledger.fault(nil, "%s: the %s fence did not come: %v", s.name, name, err)
+	var missing []string
+	err = r.progress(ctx, func() bool {
+		missing = missing[:0]
+		for _, s := range subscribers {
+			if !r.ledger.fences[s.name+" "+name] {
+				missing = append(missing, s.name)
+			}
 		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		r.ledger.fault(nil, "the %s fence did not come to %v: %v", name, missing, err)
 	}
 	return nil
 }
@@ -281,7 +289,9 @@ func (r *round) publishers() []*publisher {
 
 func (r *round) subscribers() []*subscriber {
 	const streams, shared = "crash/+/+", "$share/crew/crash/+/+"
-	exact := func(id string, pass application) receiver { return newExactReceiver(r.broker, id, pass) }
+	exact := func(id string, pass application) receiver {
+		return newExactReceiver(r.broker, id, []uint16{1, 10, 100, 1000}[r.random.IntN(4)], pass)
+	}
 	pahoV3 := func(id string, pass application) receiver { return newPahoV3Receiver(r.broker, id, pass) }
 	pahoV5 := func(id string, pass application) receiver { return newPahoV5Receiver(r.broker, id, pass) }
 	var all []*subscriber

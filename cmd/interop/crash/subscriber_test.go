@@ -110,6 +110,7 @@ type exactReceiver struct {
 	clientID string
 	broker   *broker
 	pass     application
+	window   uint16 // Receive Maximum
 
 	wire    *wire
 	gone    chan struct{}
@@ -117,12 +118,12 @@ type exactReceiver struct {
 	granted chan []byte
 }
 
-func newExactReceiver(b *broker, clientID string, pass application) *exactReceiver {
-	return &exactReceiver{clientID: clientID, broker: b, pass: pass, unacked: map[uint16]bool{}, granted: make(chan []byte, 1)}
+func newExactReceiver(b *broker, clientID string, window uint16, pass application) *exactReceiver {
+	return &exactReceiver{clientID: clientID, broker: b, pass: pass, window: window, unacked: map[uint16]bool{}, granted: make(chan []byte, 1)}
 }
 
 func (r *exactReceiver) connect(ctx context.Context) (bool, error) {
-	w, connack, err := openWire(ctx, r.broker, r.clientID, true)
+	w, connack, err := openWireFor(ctx, r.broker, r.clientID, true, r.window)
 	if err != nil {
 		return false, err
 	}

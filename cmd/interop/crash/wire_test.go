@@ -24,16 +24,21 @@ type wire struct {
 
 const forever = ^uint32(0)
 
-// openWire connects. A session that is kept never expires.
+// openWire connects. A session that is kept never expires. The end of ctx closes the
+// connection.
 func openWire(ctx context.Context, b *broker, clientID string, keep bool) (*wire, *packets.Connack, error) {
+	return openWireFor(ctx, b, clientID, keep, 0)
+}
+
+// openWireFor is openWire with a Receive Maximum; 0 leaves it out.
+func openWireFor(ctx context.Context, b *broker, clientID string, keep bool, receiveMaximum uint16) (*wire, *packets.Connack, error) {
 	conn, err := b.dial(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	w := &wire{conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	connack, err := w.handshake(clientID, keep)
+	context.AfterFunc(ctx, func() { conn.Close() })
+	connack, err := w.handshake(clientID, keep, receiveMaximum)
 	if err != nil {
 		conn.Close()
 		return nil, nil, fmt.Errorf("connect %s: %w", clientID, err)
@@ -41,7 +46,7 @@ func openWire(ctx context.Context, b *broker, clientID string, keep bool) (*wire
 	return w, connack, nil
 }
 
-func (w *wire) handshake(clientID string, keep bool) (*packets.Connack, error) {
+func (w *wire) handshake(clientID string, keep bool, receiveMaximum uint16) (*packets.Connack, error) {
 	connect := &packets.Connect{
 		ProtocolName: "MQTT", ProtocolVersion: 5, Properties: &packets.Properties{},
 		ClientID: clientID, CleanStart: !keep, KeepAlive: 300,
@@ -49,6 +54,9 @@ func (w *wire) handshake(clientID string, keep bool) (*packets.Connack, error) {
 	if keep {
 		expiry := forever
 		connect.Properties.SessionExpiryInterval = &expiry
+	}
+	if receiveMaximum > 0 {
+		connect.Properties.ReceiveMaximum = &receiveMaximum
 	}
 	if err := w.send(connect); err != nil {
 		return nil, err
