@@ -32,7 +32,8 @@ func gannet(flags ...string) program {
 		name: "gannet " + strings.Join(flags, " "),
 		command: func(_ *testing.T, dir string) ([]string, string) {
 			argv := []string{os.Getenv("INTEROP_BIN"), "serve", "--listen", "mqtt://127.0.0.1:0", "--data-dir", dir,
-				"--max-queued-messages", "1000000", "--max-group-queued-messages", "1000000"}
+				"--max-queued-messages", "1000000", "--max-group-queued-messages", "1000000",
+				"--max-queued-bytes", "1GiB", "--max-group-queued-bytes", "1GiB"}
 			return append(argv, flags...), ""
 		},
 		ready: func(line, _ string) (string, bool) {

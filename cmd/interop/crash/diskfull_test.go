@@ -2,12 +2,13 @@ package crash
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ const quotaExceeded = 0x97
 func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"); err != nil {
-		t.Skipf("this system lets nobody mount a small disk, see TestFullStoreRefuses: mount tmpfs: %v", err)
+		t.Skipf("this system lets nobody mount a small disk, see TestFullStoreRefusesAndRecovers: mount tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(disk, 0); err != nil {
@@ -35,7 +36,7 @@ func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	})
 	f := newFullness(t, gannet("--durability", "sync"), disk)
 	ballast := f.leave(1 << 20)
-	f.publishUntilRefused()
+	f.publishUntilRefused(16 << 20 / payloadSize)
 	f.qos0Flows()
 	f.refusedStill()
 	if err := os.Remove(ballast); err != nil {
@@ -44,16 +45,23 @@ func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	f.publishUntilAcknowledged()
 	f.waitingIsAcknowledged()
 	f.qos0Flows()
-	f.allThereAfterKill()
+	f.kill()
+	f.fetch()
 }
 
-// TestFullStoreRefuses is the same for the bound that the operator sets on the store.
-func TestFullStoreRefuses(t *testing.T) {
+// TestFullStoreRefusesAndRecovers is the same for the bound that the operator sets on the
+// store. Space is back when the session's client has fetched its messages.
+func TestFullStoreRefusesAndRecovers(t *testing.T) {
+	const overshoot = 8 // the store is looked at from time to time
 	f := newFullness(t, gannet("--durability", "sync", "--max-store-bytes", "4MiB"), t.TempDir())
-	f.publishUntilRefused()
+	f.publishUntilRefused(overshoot * 4 << 20 / payloadSize)
 	f.qos0Flows()
 	f.refusedStill()
-	f.allThereAfterKill()
+	f.kill()
+	f.fetch()
+	f.publishUntilAcknowledged()
+	f.kill()
+	f.fetch()
 }
 
 // fullness is one broker that runs out of space, a session whose client is away, and a
@@ -63,6 +71,7 @@ type fullness struct {
 	ctx     context.Context
 	broker  *broker
 	disk    string
+	random  *rand.Rand
 	out     *wire // of the publisher; nil when it was closed
 	waiting *held // what found the disk full
 	last    int
@@ -87,7 +96,7 @@ func newFullness(t *testing.T, p program, disk string) *fullness {
 	ctx, cancel := context.WithCancelCause(limited)
 	t.Cleanup(func() { cancel(nil) })
 	f := &fullness{
-		t: t, ctx: ctx, disk: disk, refused: map[string]int{},
+		t: t, ctx: ctx, disk: disk, random: rand.New(rand.NewPCG(1, 1)), refused: map[string]int{},
 		broker: newBroker(t, p, filepath.Join(disk, "data"), cancel),
 	}
 	if err := f.broker.start(ctx); err != nil {
@@ -129,7 +138,7 @@ func (f *fullness) publish() bool {
 	if err := f.out.conn.SetReadDeadline(time.Now().Add(holdUp)); err != nil {
 		f.t.Fatal(err)
 	}
-	err := f.out.publish("full/stream", 1, false, []byte(fmt.Sprintf("%d %s", f.last, strings.Repeat("x", 4096))))
+	err := f.out.publish("full/stream", 1, false, f.payload())
 	if err == nil {
 		f.acked = append(f.acked, f.last)
 		return true
@@ -140,6 +149,17 @@ func (f *fullness) publish() bool {
 	}
 	f.refuse(err)
 	return false
+}
+
+const payloadSize = 4 << 10
+
+// payload is 4 KiB that no table of the store compresses.
+func (f *fullness) payload() []byte {
+	p := fmt.Appendf(nil, "%d ", f.last)
+	for range payloadSize / 8 {
+		p = binary.NativeEndian.AppendUint64(p, f.random.Uint64())
+	}
+	return p
 }
 
 // hold sets aside the connection of a message that is neither acknowledged nor refused.
@@ -189,9 +209,9 @@ func (f *fullness) refuse(err error) {
 	}
 }
 
-func (f *fullness) publishUntilRefused() {
+// publishUntilRefused publishes at most so many messages.
+func (f *fullness) publishUntilRefused(most int) {
 	f.t.Helper()
-	const most = 50_000
 	for len(f.refused) == 0 {
 		if f.publish(); f.last == most {
 			f.t.Fatalf("%d of %d messages of 4 KiB were acknowledged", len(f.acked), most)
@@ -256,14 +276,19 @@ func (f *fullness) qos0Flows() {
 	}
 }
 
-// allThereAfterKill resumes the session after SIGKILL and expects every acknowledged
-// message in order.
-func (f *fullness) allThereAfterKill() {
+func (f *fullness) kill() {
 	f.t.Helper()
 	f.broker.signal(syscall.SIGKILL)
 	if err := f.broker.start(f.ctx); err != nil {
 		f.t.Fatal(err)
 	}
+	f.out = nil
+}
+
+// fetch resumes the session, expects every acknowledged message in order, acknowledges
+// them and leaves again.
+func (f *fullness) fetch() {
+	f.t.Helper()
 	w, connack, err := openWire(f.ctx, f.broker, "sleeper", true)
 	if err != nil {
 		f.t.Fatal(err)
@@ -288,5 +313,8 @@ func (f *fullness) allThereAfterKill() {
 		if number == f.acked[0] {
 			f.acked = f.acked[1:]
 		}
+	}
+	if err := w.disconnect(); err != nil {
+		f.t.Fatal(err)
 	}
 }
