@@ -24,7 +24,8 @@ type collection struct {
 
 	readyCount int
 	received   uint64        // different ones
-	last       time.Duration // when the last of them came
+	last       time.Duration // when the last of them came, or its acknowledgement was seen to be read
+	answered   int           // clients whose PINGREQ was
 	aside      uint64        // QoS 0 messages, which are not counted
 	absent     int           // durable clients whose Session was gone
 	faults     faults
@@ -34,8 +35,10 @@ func newCollection(receivers, publishers int, expected uint64) *collection {
 	return &collection{expected: expected, publishers: publishers, books: make([]tally, receivers*publishers)}
 }
 
-// collect connects the clients and returns when everything has come, or nothing does
-// any more for as long as patience, which is no error: close books the losses.
+// collect connects the clients and returns when everything has come, and the broker
+// has read every acknowledgement: it answers a PINGREQ that was sent after them. Or
+// it returns when nothing has come any more for as long as patience, which is no
+// error: close books the losses.
 func (x *collection) collect(ctx context.Context, l *loop, clients []*client, patience time.Duration) error {
 	x.loop = l
 	x.last = l.clock()
@@ -55,6 +58,23 @@ func (x *collection) collect(ctx context.Context, l *loop, clients []*client, pa
 	if err != nil {
 		return fmt.Errorf("after %d of %d messages collected: %w", x.received, x.expected, err)
 	}
+	return x.ping(ctx, l, clients, patience)
+}
+
+func (x *collection) ping(ctx context.Context, l *loop, clients []*client, patience time.Duration) error {
+	for _, c := range clients {
+		c.out = codec.AppendPingreq(c.out)
+		l.touch(c)
+	}
+	p := phase{
+		limit: storeLimit, stall: patience,
+		done:     func() bool { return x.answered == len(clients) },
+		progress: func() uint64 { return uint64(x.answered) },
+	}
+	if err := p.run(ctx, l); err != nil {
+		return fmt.Errorf("%d of %d clients have PINGREQ answered: %w", x.answered, len(clients), err)
+	}
+	x.last = l.now
 	return nil
 }
 
@@ -78,6 +98,10 @@ func (x *collection) fill(*client)          {}
 func (x *collection) ended(c *client) error { return fmt.Errorf("client %s left", c.id) }
 
 func (x *collection) packet(c *client, f codec.Frame) error {
+	if f.Type == codec.TypePingresp {
+		x.answered++
+		return nil
+	}
 	if f.Type != codec.TypePublish {
 		return fmt.Errorf("unexpected %s", f.Type)
 	}

@@ -27,7 +27,7 @@ type process struct {
 
 const (
 	startLimit = 10 * time.Second // from starting to the first connection
-	stopLimit  = 10 * time.Second // from asking to going
+	stopLimit  = time.Minute      // from asking to going, which may take some writing
 	probeEvery = 5 * time.Millisecond
 )
 
