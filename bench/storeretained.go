@@ -42,6 +42,9 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 		return s.explain(err)
 	}
 	s.figure("exec to the first CONNACK", "%.3f s", time.Since(began).Seconds())
+	if used, err := processCPU(s.process.pid); err == nil {
+		s.figure("processor time until then", "%.2f s", used.Seconds())
+	}
 	if _, err := s.peak("since exec"); err != nil {
 		return err
 	}

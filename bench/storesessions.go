@@ -58,6 +58,9 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err := s.sampleBack(ctx, began); err != nil {
 		return s.explain(err)
 	}
+	if used, err := processCPU(s.process.pid); err == nil {
+		s.figure("processor time until then", "%.2f s", used.Seconds())
+	}
 	if at := s.journal.startedAfter(); at > 0 {
 		s.figure("exec to its word that it has started", "%.3f s", at.Seconds())
 	}
