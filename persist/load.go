@@ -160,9 +160,8 @@ func (p *Pebble) parts(n int) (all []part, err error) {
 	}
 	from, _ := keyNumber(first)
 	to, _ := keyNumber(last)
-	step := (to-from)/uint64(n) + 1
 	sessions := []part{{first: 0}}
-	for x := from + step; x > from && x <= to; x += step {
+	for _, x := range cutNumbers(from, to, n) {
 		sessions[len(sessions)-1].last = x - 1
 		sessions = append(sessions, part{first: x})
 	}
@@ -186,6 +185,16 @@ func (p *Pebble) keyRange(prefix byte) (first, last []byte, err error) {
 	return first, last, it.Error()
 }
 
+// cutNumbers returns up to n-1 numbers above from and up to to, ascending, at even distances.
+func cutNumbers(from, to uint64, n int) (cuts []uint64) {
+	step := (to-from)/uint64(n) + 1
+	for to-from >= step {
+		from += step
+		cuts = append(cuts, from)
+	}
+	return cuts
+}
+
 // cutKeys returns up to n-1 keys between first and last, ascending, at even distances as far as the eight bytes tell in which the
 // two begin to differ.
 func cutKeys(first, last []byte, n int) (cuts [][]byte) {
@@ -198,9 +207,7 @@ func cutKeys(first, last []byte, n int) (cuts [][]byte) {
 		copy(b[:], key[same:])
 		return binary.BigEndian.Uint64(b[:])
 	}
-	from, to := number(first), number(last)
-	step := (to-from)/uint64(n) + 1
-	for x := from + step; x > from && x <= to; x += step {
+	for _, x := range cutNumbers(number(first), number(last), n) {
 		cuts = append(cuts, binary.BigEndian.AppendUint64(append([]byte(nil), first[:same]...), x))
 	}
 	return cuts
