@@ -14,16 +14,17 @@ const module = "github.com/gannetmq/gannet/"
 func TestImportTable(t *testing.T) {
 	t.Parallel()
 	rooms := map[string][]string{
-		"codec":                      {},
-		"router":                     {},
-		"engine/session":             {"codec"},
-		"engine/auth":                {"codec"},
-		"engine/broker":              {"codec", "router", "engine/session"},
-		"engine":                     {"codec", "router", "engine/session", "engine/broker"},
-		"persist":                    {"codec", "engine/session"},
-		"bench":                      {"codec", "router", "engine/session", "engine/broker", "engine", "persist"},
-		"cmd/gannet/internal/config": {"codec", "router", "engine/session", "engine/broker"},
-		"cmd/gannet/internal/client": {"codec"},
+		"codec":                       {},
+		"router":                      {},
+		"engine/session":              {"codec"},
+		"engine/auth":                 {"codec"},
+		"engine/broker":               {"codec", "router", "engine/session"},
+		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
+		"persist":                     {"codec", "engine/session"},
+		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine", "persist"},
+		"cmd/gannet/internal/config":  {"codec", "router", "engine/session", "engine/broker"},
+		"cmd/gannet/internal/client":  {"codec"},
+		"cmd/gannet/internal/control": {},
 	}
 	libraries := map[string][]string{ // the only packages that may name them
 		"github.com/panjf2000/gnet/v2":      {"engine"},

@@ -27,6 +27,7 @@ type Memory struct {
 
 	durable func(ticket uint64)
 	refuse  atomic.Bool
+	fault   error
 }
 
 // waitingRead is a Read that nobody has done yet.
@@ -279,5 +280,17 @@ func (s *stored) load(id uint64, size int, visit func(session.Record) error) err
 	return nil
 }
 
-// Err is always nil.
-func (m *Memory) Err() error { return nil }
+// Err is what SetErr said last.
+func (m *Memory) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fault
+}
+
+// SetErr lets the store be as one whose disk is full or broken. Commit goes on to work.
+func (m *Memory) SetErr(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault = err
+	m.refuse.Store(err != nil)
+}

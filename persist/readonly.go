@@ -61,7 +61,8 @@ func openReadOnly(fsys vfs.FS, dir string) (r *readOnly, err error) {
 
 // readOnlyOptions are for a Pebble that writes nothing.
 func readOnlyOptions(fsys vfs.FS, l *pebble.Lock) *pebble.Options {
-	return &pebble.Options{FS: fsys, Lock: l, ReadOnly: true, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion}
+	listener := &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}} // else it is fatal
+	return &pebble.Options{FS: fsys, Lock: l, ReadOnly: true, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion, EventListener: listener}
 }
 
 // openPebble is pebble.Open, whose panics are errors, and which tells if a table is missing.

@@ -681,6 +681,9 @@ func (l *Loop) Tick(now Time) {
 	if len(l.hungry) > 0 {
 		l.feedHungry(now)
 	}
+	if len(l.holding) > 0 && l.b.store.Err() != nil {
+		l.refuseHeld(now)
+	}
 	if len(l.failedReads) > 0 {
 		l.readAgain(now)
 	}

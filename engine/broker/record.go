@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 )
@@ -140,6 +142,20 @@ func (l *Loop) refusePublish(cn *Conn, c *client, id uint16, qos codec.QoS, now 
 		s.Retract(id, qos)
 		s.Disconnect(codec.QuotaExceeded, "the store takes nothing new", out)
 	})
+}
+
+// refuseHeld closes the connections that wait for an answer which a full or broken disk holds up: the client is to know, and may ask
+// again. What it sent is in the hands of the store and may be kept yet.
+func (l *Loop) refuseHeld(now Time) {
+	for _, c := range slices.Clone(l.holding) {
+		c.mu.Lock()
+		cn := c.conn
+		waits := cn != nil && int(cn.owner) == l.index && (c.extra.gate > l.b.durableUpTo.Load() || c.s.HoldsAnswer())
+		c.mu.Unlock()
+		if waits {
+			l.disconnect(cn, codec.QuotaExceeded, "the store cannot keep what it was given", now)
+		}
+	}
 }
 
 // appendOne hands one record to the store that is not of a client.

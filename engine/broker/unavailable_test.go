@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -159,4 +160,35 @@ func TestUnavailableStoreRefusesForTheParkedMembersOfAGroup(t *testing.T) {
 		pub.expectAck(codec.TypePuback, 1, codec.QuotaExceeded)
 	}
 	r.connect(1, durable("member", codec.V5)).expectNothing()
+}
+
+func TestWhoWaitsForABrokenDiskIsTold(t *testing.T) {
+	store := &persist.Memory{Manual: true}
+	r := newRigWithStore(t, 2, store, nil)
+	sub := r.dial(1, true)
+	sub.v = codec.V5
+	sub.send(durable("sub", codec.V5).Append(nil, codec.V5))
+	sub.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("t"), QoS: 2}}}).Append(nil, codec.V5))
+	r.settle()
+	r.commit(store, 9)
+	sub.expect(codec.TypeConnack)
+	sub.expect(codec.TypeSuback)
+	pub, old := r.connect(0, connectAs("pub", codec.V5)), r.connect(0, connectAs("old", codec.V311))
+	pub.publish("t", "held", codec.QoS2, 1)
+	old.publish("t", "held too", codec.QoS1, 1)
+	r.settle()
+
+	store.SetErr(errors.New("disk full"))
+	r.pass(1000)
+	if f := pub.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.QuotaExceeded || !pub.closed || !old.closed {
+		t.Errorf("code %#x, closed %v %v", f.Body[0], pub.closed, old.closed)
+	}
+	if sub.closed {
+		t.Error("a subscriber was closed that asked for nothing")
+	}
+	sub.expectNothing()
+
+	store.SetErr(nil)
+	r.commit(store, 9)
+	sub.expectPublish("t", "held")
 }

@@ -240,6 +240,21 @@ func (s *Session) Hold(ticket uint64, start int, out *Output) {
 	out.Frames = out.Frames[:start]
 }
 
+// HoldsAnswer tells whether something is held that the client waits for, having asked for it.
+func (s *Session) HoldsAnswer() bool {
+	if s.more == nil {
+		return false
+	}
+	for i := range s.more.held {
+		switch codec.PacketType(s.more.held[i].bytes()[0] >> 4) {
+		case codec.TypePublish, codec.TypePubrel:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
 // finishesPublish tells whether writing this packet gives a Receive Maximum slot back to the client.
 func finishesPublish(b []byte) bool {
 	return b[0] == byte(codec.TypePuback)<<4 || b[0] == byte(codec.TypePubrec)<<4 && len(b) > 4 && b[4] >= 0x80
