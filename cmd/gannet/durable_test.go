@@ -195,7 +195,7 @@ func TestFailedDiskStopsAcknowledgementsAndIsSaid(t *testing.T) {
 	broker := serveChild(t, dir)
 	conn := broker.connect(client.Options{Version: codec.V5, MaxInflight: 100})
 	var sent []*client.Pending
-	for i := range 20 {
+	for i := range 64 { // enough for a log that is too large, whenever the store begins a new one
 		p, err := conn.Send(t.Context(), client.Message{Topic: fmt.Sprint("r/", i), Payload: make([]byte, size), QoS: codec.QoS1, Retain: true})
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
+		go func() { // the test must not leave it behind, also when it crashes
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(statusFailure)
+		}()
 		main()
 	}
 	os.Exit(m.Run())
@@ -56,6 +61,10 @@ func spawn(t *testing.T, dir string, args ...string) *child {
 	c := &child{t: t, cmd: exec.Command(os.Args[0], args...), lines: bufio.NewScanner(reader)}
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = dir, writer, writer
 	c.cmd.Env = append(os.Environ(), asGannet+"=1")
+	stdin, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +74,7 @@ func spawn(t *testing.T, dir string, args ...string) *child {
 			c.seen = append(c.seen, c.lines.Text())
 		}
 		reader.Close()
+		stdin.Close()
 		var status *exec.ExitError
 		if err := c.cmd.Wait(); err != nil && !errors.As(err, &status) {
 			t.Error(err)
