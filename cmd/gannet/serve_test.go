@@ -143,6 +143,21 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 	}
 }
 
+func TestEverySettingOfTheStoreReachesIt(t *testing.T) {
+	defaults := config.Default()
+	for name, value := range map[string]string{
+		"durability": "os", "max-store-bytes": "9GiB", "max-pending-bytes": "9MiB", "store-memtable": "9MiB", "store-cache": "9MiB", "max-inflight": "9",
+	} {
+		c, err := config.Load(config.Source{Args: []string{"--" + name + "=" + value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reflect.DeepEqual(storeOptions(&c, nil), storeOptions(&defaults, nil)) {
+			t.Errorf("%s=%s changes nothing in the store", name, value)
+		}
+	}
+}
+
 func TestReloadKeepsTheOldUsersWhenTheFileHasAMistake(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users")
 	write := func(users ...string) {
