@@ -16,6 +16,7 @@ type loader struct {
 	p         *Pebble
 	visit     func(session.Record) error
 	cold, hot *pebble.Iterator
+	messages  messageReader
 	orphans   *pebble.Batch
 	refs      map[uint64]uint32 // what writer.refs gets
 	queues    map[uint64]*queue // what writer.queues gets
@@ -37,6 +38,8 @@ func (l *loader) run(parts []part, next *atomic.Int64) (err error) {
 		return err
 	}
 	defer closeInto(&err, l.hot)
+	l.messages.p = l.p
+	defer closeInto(&err, &l.messages)
 	for {
 		i := next.Add(1) - 1
 		if i >= int64(len(parts)) {
@@ -240,7 +243,7 @@ func (l *loader) chunk(sid uint64, w *window) error {
 			l.refs[o.id]++
 		}
 		if w.next(r.Seq) {
-			if err := l.p.fill(&r, o); err != nil {
+			if err := l.messages.fill(&r, o); err != nil {
 				return err
 			}
 		}

@@ -222,6 +222,8 @@ func (p *Pebble) openPebble() (err error) {
 		WALBytesPerSync:             512 << 10,
 		EventListener:               p.events(),
 	}
+	// What is stored is written once, read once and deleted: packing it would cost more than it saves.
+	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	if p.db, err = openPebble(p.dir, po); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -132,6 +133,8 @@ func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error)
 		return nil, err
 	}
 	defer closeInto(&err, it)
+	messages := messageReader{p: p}
+	defer closeInto(&err, &messages)
 	if !it.SeekLT(appendMarksKey(nil, q.Session, q.From)) {
 		it.First()
 	} else if isMarksKey(it.Key()) {
@@ -139,7 +142,7 @@ func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error)
 	}
 	bytes := 0
 	for it.Valid() {
-		records, err = p.readChunk(it, q, records, &bytes)
+		records, err = messages.chunk(it, q, records, &bytes)
 		if err != nil || len(records) >= q.Messages || bytes >= q.Bytes && len(records) > 0 {
 			return records, err
 		}
@@ -147,10 +150,10 @@ func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error)
 	return records, it.Error()
 }
 
-// readChunk appends what is owed of the chunk at which it stands, and moves on.
-func (p *Pebble) readChunk(it *pebble.Iterator, q session.QueueRead, records []session.Record, bytes *int) ([]session.Record, error) {
+// chunk appends what is owed of the chunk at which it stands, and moves on.
+func (m *messageReader) chunk(it *pebble.Iterator, q session.QueueRead, records []session.Record, bytes *int) ([]session.Record, error) {
 	first := parseChunkKey(it.Key())
-	value, m, err := nextChunk(it)
+	value, settled, err := nextChunk(it)
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +163,11 @@ func (p *Pebble) readChunk(it *pebble.Iterator, q session.QueueRead, records []s
 		if err != nil || !ok {
 			return records, sessionError(q.Session, err)
 		}
-		if r.Seq < q.From || !m.apply(first, &r, &o) {
+		if r.Seq < q.From || !settled.apply(first, &r, &o) {
 			continue
 		}
 		*bytes += r.Bytes
-		if err := p.fill(&r, o); err != nil {
+		if err := m.fill(&r, o); err != nil {
 			return nil, sessionError(q.Session, err)
 		}
 		records = append(records, r)
@@ -179,12 +182,26 @@ func sessionError(sid uint64, err error) error {
 	return fmt.Errorf("session %d: %w", sid, err)
 }
 
+// messageReader finds the messages of deliveries. It is fast when their ids ascend, as they mostly do along a queue. Close it.
+type messageReader struct {
+	p   *Pebble
+	it  *pebble.Iterator // over messages with a key of their own; nil until it is needed
+	key []byte
+}
+
+func (m *messageReader) Close() error {
+	if m.it == nil {
+		return nil
+	}
+	return m.it.Close()
+}
+
 // fill gives a QueuePut its message.
-func (p *Pebble) fill(r *session.Record, o owed) (err error) {
+func (m *messageReader) fill(r *session.Record, o owed) (err error) {
 	switch {
 	case r.Kind == session.QueueRelease:
 	case o.id != 0:
-		r.Message, err = p.messages.get(p.db, o.id)
+		r.Message, err = m.shared(o.id)
 	default:
 		if r.Message, err = parseMessage(o.inline); err == nil {
 			r.Message.StoreID = storedInline
@@ -206,16 +223,34 @@ type messageCache struct {
 
 const minCacheSweep = 1 << 10
 
-func (c *messageCache) get(db *pebble.DB, id uint64) (*session.Message, error) {
-	if m := c.lookUp(id); m != nil {
-		return m, nil
+// shared returns a message with a key of its own.
+func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
+	c := &m.p.messages
+	if found := c.lookUp(id); found != nil {
+		return found, nil
 	}
-	m, err := getMessage(db, id)
+	if m.it == nil {
+		if m.it, err = m.p.db.NewIter(prefixBounds(prefixMessage)); err != nil {
+			return nil, err
+		}
+	}
+	m.key = appendNumberKey(m.key[:0], prefixMessage, id)
+	if !m.it.SeekGE(m.key) || !bytes.Equal(m.it.Key(), m.key) {
+		if err := m.it.Error(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("message %d is %w", id, errNotThere)
+	}
+	value, err := m.it.ValueAndErr()
 	if err != nil {
 		return nil, err
 	}
-	m.StoreID = id
-	return c.add(id, m), nil
+	found, err := parseMessage(value)
+	if err != nil {
+		return nil, err
+	}
+	found.StoreID = id
+	return c.add(id, found), nil
 }
 
 // getMessage reads a message with a key of its own.

@@ -452,18 +452,22 @@ func TestMessageCacheForgetsWhatNobodyKeeps(t *testing.T) {
 	if err := p.db.Apply(b, nil); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := p.messages.get(p.db, 1)
+	reader := messageReader{p: p}
+	kept, err := reader.shared(1)
 	for id := uint64(1); id <= 5000 && err == nil; id++ {
 		if id%1000 == 0 {
 			runtime.GC()
 		}
-		_, err = p.messages.get(p.db, id)
+		_, err = reader.shared(id)
 	}
-	if again, _ := p.messages.get(p.db, 1); err != nil || again != kept {
+	if again, _ := reader.shared(1); err != nil || again != kept {
 		t.Errorf("a message that is kept was read again, %v", err)
 	}
 	if n := len(p.messages.byID); n > 3*minCacheSweep {
 		t.Errorf("%d entries", n)
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
 	}
 	d.wait(p.Append(retained(1)))
 	closeTest(t, p)
