@@ -73,6 +73,8 @@ type wire struct {
 	full   bool
 	closed bool
 	endAt  Time // when the broker closed it
+
+	onClose func() // when the broker closes it, or nil
 }
 
 func (w *wire) Write(b []byte) error {
@@ -87,8 +89,13 @@ func (w *wire) Write(b []byte) error {
 	return nil
 }
 func (w *wire) Buffered() int      { return w.stuck }
-func (w *wire) Close()             { w.closed, w.endAt = true, w.r.now }
 func (w *wire) RemoteAddr() string { return "fake" }
+func (w *wire) Close() {
+	w.closed, w.endAt = true, w.r.now
+	if w.onClose != nil {
+		w.onClose()
+	}
+}
 
 func (r *rig) dial(loop int, anonymous bool) *wire {
 	w := &wire{r: r, loop: r.loops[loop], keep: true}

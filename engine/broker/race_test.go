@@ -36,7 +36,7 @@ const (
 type race struct {
 	t     *testing.T
 	b     *Broker
-	store *persist.Memory
+	store *raceStore
 	loops []*raceLoop
 	now   atomic.Int64
 	conns atomic.Int64
@@ -69,15 +69,54 @@ type racer struct {
 	order   map[string]int
 }
 
+// raceStore commits and reads on goroutines of its own, fails one read in some, and refuses new things now and then.
+type raceStore struct {
+	persist.Memory
+	asked, answered atomic.Int64 // reads
+	unreliable      atomic.Bool
+	readers         sync.WaitGroup
+}
+
+func (s *raceStore) Read(q session.QueueRead, done func([]session.Record, error)) {
+	fail := s.asked.Add(1)%5 == 0 && s.unreliable.Load()
+	once := func(records []session.Record, err error) {
+		s.answered.Add(1)
+		done(records, err)
+	}
+	s.readers.Go(func() {
+		if fail {
+			once(nil, errSimRead)
+		} else {
+			s.Memory.Read(q, once)
+		}
+	})
+}
+
+// commit is the committer, until stop is closed.
+func (s *raceStore) commit(stop chan struct{}) {
+	rnd := rand.New(rand.NewSource(1))
+	for {
+		select {
+		case <-stop:
+			s.SetUnavailable(false)
+			return
+		default:
+			s.Commit(1 + rnd.Intn(5))
+			s.SetUnavailable(rnd.Intn(50) == 0)
+		}
+	}
+}
+
 func newRace(t *testing.T, stored bool) *race {
 	r := &race{t: t}
 	r.now.Store(1_700_000_000_000)
 	o := DefaultOptions()
 	o.WideFanout, o.MaxOutboundBytes, o.MaxSessions = 4, 1500, raceIDs-1
 	o.Session.MaxInflight, o.Session.MaxQueuedMessages, o.MaxGroupMessages = 4, 30, 50
+	o.Session.QueueWindow, o.Session.QueueWindowBytes = 5, 100
 	var store Store
 	if stored {
-		r.store = &persist.Memory{Manual: true}
+		r.store = &raceStore{Memory: persist.Memory{Manual: true}}
 		store = r.store
 	}
 	r.b = New(o, store, slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -106,20 +145,15 @@ func (r *race) run(steps int) {
 	}
 	done := make(chan struct{})
 	if r.store != nil {
-		committer.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					r.b.Durable(r.store.Commit(3))
-				}
-			}
-		})
+		r.store.unreliable.Store(true)
+		committer.Go(func() { r.store.commit(done) })
 	}
 	loops.Wait()
 	close(done)
 	committer.Wait()
+	if r.store != nil {
+		r.store.unreliable.Store(false)
+	}
 	r.quiesce()
 	r.checkQuiet()
 	r.endAll()
@@ -354,7 +388,9 @@ func (r *race) quiesce() {
 	for busy := true; busy; {
 		busy = false
 		if r.store != nil {
-			r.b.Durable(r.store.Commit(1 << 20))
+			r.store.Commit(1 << 20)
+			r.store.readers.Wait()
+			busy = r.store.asked.Load() != r.store.answered.Load()
 		}
 		for _, h := range r.loops {
 			for _, w := range h.slots {
@@ -364,6 +400,10 @@ func (r *race) quiesce() {
 				busy = w.blocked || busy
 				w.blocked, w.stuck = false, 0
 				busy = w.read() > 0 || busy
+			}
+			if len(h.l.failedReads) > 0 {
+				h.l.Tick(Time(r.now.Add(50)))
+				busy = true
 			}
 			if h.woken.Load() || h.l.NeedsTurn() || h.l.Blocked() || len(h.ended) > 0 {
 				busy = true
@@ -430,6 +470,9 @@ func (r *race) checkQuiet() {
 		if n := h.l.box.fanouts.Load(); n != 0 || h.l.box.waiting.Load() || len(h.l.holding) > 0 {
 			t.Errorf("loop %d: %d fan-outs, waiting %v, holding %d", h.l.index, n, h.l.box.waiting.Load(), len(h.l.holding))
 		}
+		if h.l.joined != 0 || h.l.unacked.conn != nil {
+			t.Errorf("loop %d: joined %d, unacked %v", h.l.index, h.l.joined, h.l.unacked)
+		}
 	}
 	if open != b.Connections() || up != connected {
 		t.Errorf("%d connections, counted %d; %d with CONNACK, %d sessions connected", open, b.Connections(), up, connected)
@@ -446,6 +489,58 @@ func (r *race) checkQuiet() {
 		}
 	}
 	r.checkRetained()
+	r.checkOwed()
+}
+
+// checkOwed holds the queues in the store against what sessions and groups say that they hold.
+func (r *race) checkOwed() {
+	if r.store == nil {
+		return
+	}
+	owed, names := map[uint64]int{}, map[uint64]string{}
+	err := loadAll(r.store, func(rec session.Record) error {
+		switch rec.Kind {
+		case session.SessionPut:
+			names[rec.Session] = rec.State.ClientID + rec.State.Group
+		case session.QueuePut, session.QueueRelease:
+			owed[rec.Session]++
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Error(err)
+	}
+	var groups []*groupQueue
+	for i := range r.b.registry.shards {
+		for id, c := range r.b.registry.shards[i].m {
+			if n, _ := c.s.Queued(); owed[c.s.ID] > 0 || names[c.s.ID] != "" {
+				if names[c.s.ID] != id || owed[c.s.ID] != n+c.s.Inflight() {
+					r.t.Errorf("%s: %d queued and %d in flight, but the store has %d of %q", id, n, c.s.Inflight(), owed[c.s.ID], names[c.s.ID])
+				}
+				delete(names, c.s.ID)
+			}
+			if c.extra != nil {
+				for _, g := range c.extra.groups {
+					groups = append(groups, queueOf(g))
+				}
+			}
+		}
+	}
+	for _, q := range groups {
+		recorded := 0
+		for _, m := range q.items[q.head:] {
+			if m.seq > 0 {
+				recorded++
+			}
+		}
+		if q.id > 0 && owed[q.id] != recorded {
+			r.t.Errorf("group %s: %d recorded messages wait, the store has %d", names[q.id], recorded, owed[q.id])
+		}
+		delete(names, q.id)
+	}
+	for id, name := range names {
+		r.t.Errorf("the store has session %d %q, nobody else", id, name)
+	}
 }
 
 func (r *race) checkRetained() {

@@ -140,7 +140,9 @@ func (c *simClient) lost(at Time) {
 	if m := c.hello.will; m != nil && c.up {
 		m.wait = min(c.hello.delay, c.hello.expiry)
 		m.due, m.acked = at+m.wait, true
-		c.s.owe(m)
+		if !c.w.closed { // else that was noted then
+			c.s.owe(m)
+		}
 		c.pending = m
 	}
 	c.w, c.up, c.late = nil, false, nil

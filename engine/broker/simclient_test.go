@@ -107,6 +107,13 @@ func (c *simClient) dial(h simHello) {
 	c.hello = h
 	c.w = s.rig.dial(s.rnd.Intn(len(s.loops)), true)
 	s.links = append(s.links, c.w)
+	if w := c.w; h.will != nil {
+		w.onClose = func() {
+			if c.w == w { // else it was left before
+				s.owe(h.will)
+			}
+		}
+	}
 	c.w.v = c.v
 	k := &codec.Connect{Version: c.v, ClientID: []byte(c.name), CleanStart: h.clean}
 	if c.v == codec.V5 {
