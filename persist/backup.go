@@ -53,7 +53,10 @@ func backup(fsys vfs.FS, dir, to string, progress Progress) (err error) {
 			done += n
 		}
 	}
-	return finishBackup(fsys, to)
+	if err := finishBackup(fsys, to); err != nil {
+		return fmt.Errorf("backup %s: %w", to, err)
+	}
+	return nil
 }
 
 func prepareBackup(fsys vfs.FS, dir, to string) error {
@@ -68,11 +71,15 @@ func prepareBackup(fsys vfs.FS, dir, to string) error {
 	return fsys.RemoveAll(to + partSuffix)
 }
 
+// finishBackup gives a backup its name.
 func finishBackup(fsys vfs.FS, to string) error {
 	if err := syncDir(fsys, to+partSuffix); err != nil {
 		return err
 	}
-	return renameDir(fsys, to+partSuffix, to)
+	if err := renameDir(fsys, to+partSuffix, to); err != nil {
+		return errors.Join(err, fsys.RemoveAll(to))
+	}
+	return nil
 }
 
 // copyFile copies a file and makes it durable. It says now and then how far it is.
@@ -107,16 +114,9 @@ func copyFile(fsys vfs.FS, from, to string, tell func(int64)) (n int64, err erro
 
 // Backup copies the store while it runs to a directory that must not exist. Everything that was durable before the
 // call is in the copy, and it is consistent: a prefix of what was appended. Tables are not copied but linked if the directory is on
-// the same file system. An error leaves the store as it is; Close ends a backup with an error. Safe for concurrent use.
+// the same file system. An error leaves the store as it is; a full disk is one, and Close ends a backup with one. There is one backup at
+// a time. Safe for concurrent use.
 func (p *Pebble) Backup(to string, progress Progress) error {
-	p.mu.Lock()
-	if p.stopped {
-		p.mu.Unlock()
-		return classify(p.dir, errors.Join(errors.New("backup: the store is closed"), p.Err()))
-	}
-	p.backups.Add(1)
-	p.mu.Unlock()
-	defer p.backups.Done()
 	return classify(p.dir, p.backup(to, progress))
 }
 
@@ -131,26 +131,60 @@ func (p *Pebble) backup(to string, progress Progress) error {
 	if err := makeDir(fsys, fsys.PathDir(to)); err != nil {
 		return err
 	}
-	copied := p.guard.outside.Load()
+	done, err := p.startCheckpoint(to + partSuffix)
+	if err != nil {
+		return fmt.Errorf("backup %s: %w", to, err)
+	}
 	total := int64(p.db.Metrics().DiskSpaceUsage())
-	done := make(chan error, 1)
-	go func() { done <- p.checkpoint(to + partSuffix) }()
 	tick := time.NewTicker(progressPause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			progress.tell("copying (bytes)", p.guard.outside.Load()-copied, total)
-			continue
-		case <-p.failed: // the checkpoint may wait for ever
+			progress.tell("copying (bytes)", p.guard.outside.Load(), total)
+			if err := p.Err(); err != nil { // it may take long until the checkpoint sees that
+				p.guard.outsideOff.Store(true)
+				return err
+			}
+		case <-p.failed:
 			return p.Err()
 		case err := <-done:
-			if err != nil {
-				return fmt.Errorf("backup %s: %w", to, errors.Join(err, fsys.RemoveAll(to+partSuffix)))
+			if err == nil {
+				err = finishBackup(fsys, to)
+			} else {
+				err = errors.Join(err, fsys.RemoveAll(to+partSuffix))
 			}
+			if err != nil {
+				return fmt.Errorf("backup %s: %w", to, err)
+			}
+			return nil
 		}
-		return renameDir(fsys, to+partSuffix, to)
 	}
+}
+
+// startCheckpoint lets Pebble copy itself. Close waits for the end of that.
+func (p *Pebble) startCheckpoint(to string) (done chan error, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.Err() != nil:
+		return nil, p.Err()
+	case p.stopped:
+		return nil, errClosed
+	case p.backingUp:
+		return nil, errors.New("there is one under way")
+	}
+	p.backingUp = true
+	p.guard.outside.Store(0)
+	p.guard.outsideOff.Store(false)
+	done = make(chan error, 1)
+	p.backups.Go(func() {
+		done <- p.checkpoint(to)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.backingUp = false
+	})
+	return done, nil
 }
 
 func (p *Pebble) checkpoint(to string) (err error) {

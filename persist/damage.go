@@ -3,11 +3,13 @@ package persist
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -129,14 +131,40 @@ func oneLine(s string) string {
 	return strings.Join(all, "; ")
 }
 
-// lock locks a store against other processes.
-func lock(fsys vfs.FS, dir string) (*pebble.Lock, error) {
-	l, err := pebble.LockDirectory(dir, fsys)
+// dirLock is a lock against other processes. Pebble counts its users, but one that has failed does not give back its share.
+type dirLock struct {
+	*pebble.Lock
+	file io.Closer
+	once sync.Once
+}
+
+// Close gives the lock back, the first time.
+func (l *dirLock) Close() (err error) {
+	l.once.Do(func() { err = l.file.Close() })
+	return err
+}
+
+// lockFS keeps the lock that it hands out.
+type lockFS struct {
+	vfs.FS
+	file io.Closer
+}
+
+func (f *lockFS) Lock(name string) (io.Closer, error) {
+	var err error
+	f.file, err = f.FS.Lock(name)
+	return f.file, err
+}
+
+// lock locks a store.
+func lock(fsys vfs.FS, dir string) (*dirLock, error) {
+	catch := &lockFS{FS: fsys}
+	l, err := pebble.LockDirectory(dir, catch)
 	var pathErr *fs.PathError
 	var errno syscall.Errno
 	switch {
 	case err == nil:
-		return l, nil
+		return &dirLock{Lock: l, file: catch.file}, nil
 	case errors.As(err, &pathErr):
 		return nil, err
 	case errors.As(err, &errno) && errno != syscall.EAGAIN && errno != syscall.EACCES:

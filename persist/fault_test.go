@@ -246,3 +246,58 @@ func TestDurabilityOSWritesButDoesNotSync(t *testing.T) {
 	}
 	closeTest(t, p)
 }
+
+// TestOpenOnAFullDiskReturns: also where Pebble itself would try for ever.
+func TestOpenOnAFullDiskReturns(t *testing.T) {
+	killed := populate(t, vfs.NewCrashableMem(), 200)
+	for name, hit := range map[string]func(errorfs.Op) bool{
+		"all":    writes,
+		"tables": func(op errorfs.Op) bool { return writes(op) && isTable(op.Path) },
+		"log":    func(op errorfs.Op) bool { return writes(op) && path.Ext(op.Path) == ".log" },
+	} {
+		disk := newTrouble(copyOf(t, killed), hit)
+		disk.start(syscall.ENOSPC)
+		_, _, err := tryOpen(disk.fs)
+		if !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "store dir/store: disk full: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+		disk.stop()
+		if _, _, err := tryOpen(disk.fs); err != nil {
+			t.Errorf("%s: with space again: %v", name, err)
+		}
+	}
+}
+
+// TestCompactionThatCannotReadFailsTheStore, where Pebble would panic on a goroutine of its own.
+func TestCompactionThatCannotReadFailsTheStore(t *testing.T) {
+	compact := func(fs vfs.FS) error {
+		p, err := open("dir/store", Options{FS: fs}, time.Millisecond)
+		if err != nil { // it came at once
+			return err
+		}
+		go func() { _ = p.db.Compact(t.Context(), []byte{0}, []byte{0xFF}, false) }()
+		<-p.failed
+		if !p.Unavailable() {
+			t.Error("takes more")
+		}
+		if err := p.Close(); !errors.Is(err, p.Err()) {
+			t.Errorf("closed with %v", err)
+		}
+		return p.Err()
+	}
+	whole := populate(t, vfs.NewCrashableMem(), 2000)
+	for _, name := range liveTables(t, whole) {
+		damaged := copyOf(t, whole)
+		flip(t, damaged, name, len(readAll(t, whole, name))/2)
+		err := compact(damaged)
+		checkHint(t, name, err)
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	disk := newTrouble(whole, func(op errorfs.Op) bool { return op.Kind == errorfs.OpFileReadAt && isTable(op.Path) && compacting() })
+	disk.start(syscall.EIO)
+	if err := compact(disk.fs); !errors.Is(err, syscall.EIO) {
+		t.Error(err)
+	}
+}

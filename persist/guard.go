@@ -28,9 +28,11 @@ import (
 //	                           a crash at that moment would leave it, and the next Open recovers from it.
 //	table                      the error is passed on after a pause. Pebble drops the unfinished table, which frees
 //	                           its space, reports a background error and tries again; the log still has the records.
+//	                           Once the store closes, it fails instead.
 //	table that is read         a compaction would panic: the store fails. Everybody else gets the error.
 //
-// While the store opens, all errors are passed on: there is a caller who can be told.
+// While the store opens, every failure is final, and the caller of Open is told: a Pebble that gave up opening would take away what its
+// own goroutines use. Only what is wrong with the contents of files it may see for itself.
 //
 // A file of another directory is of a backup, whose errors are passed on; once the store closes or has failed, they come at once.
 //
@@ -47,7 +49,8 @@ type guard struct {
 
 	quit chan struct{} // closed: no more waiting for space
 
-	outside atomic.Int64 // bytes that came to be in other directories
+	outside    atomic.Int64 // bytes that a backup has brought to another directory
+	outsideOff atomic.Bool  // it has to end
 
 	mu    sync.Mutex
 	state guardState
@@ -57,8 +60,8 @@ type guard struct {
 type guardState uint8
 
 const (
-	guardOpening guardState = iota // errors are passed on
-	guardArmed                     // errors are dealt with
+	guardOpening guardState = iota // the store fails with the first error
+	guardArmed                     // or goes on, see above
 	guardBroken                    // nothing reaches the disk any more
 )
 
@@ -70,7 +73,7 @@ func (g *guard) setState(s guardState) {
 	g.state = s
 }
 
-// admit stops the goroutine for good if the store has failed. It tells whether errors are to be dealt with.
+// admit stops the goroutine for good if the store has failed. It tells whether it may go on in spite of an error.
 func (g *guard) admit() (armed bool) {
 	g.mu.Lock()
 	s := g.state
@@ -89,37 +92,40 @@ func isTable(name string) bool {
 	return path.Ext(name) == ".sst" || path.Ext(name) == ".blob"
 }
 
-// try does op until it succeeds, see guard. It returns an error only while the store opens, for a table, and for a
-// file that is not there.
+// try does op until it succeeds, see guard. It returns an error only for a table, and for a file that is not there.
 func (g *guard) try(what, name string, op func() error) error {
 	if dir := g.FS.PathDir(name); dir != g.dir && name != g.dir {
 		return g.tryOutside(op)
 	}
 	armed := g.admit()
 	err := op()
-	if err == nil || errors.Is(err, os.ErrNotExist) || !armed {
+	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	err = fmt.Errorf("%s %s: %w", what, path.Base(name), err)
-	if isTable(name) {
-		g.wait()
+	if armed && isTable(name) && g.wait() {
 		return err
 	}
-	if noSpace(err) && what != "sync" {
+	if armed && noSpace(err) && what != "sync" {
 		err = g.untilSpace(err, op)
 	}
 	if err != nil {
-		g.setState(guardBroken)
-		g.failed(err)
-		g.admit()
+		g.fail(err)
 	}
 	return nil
+}
+
+// fail ends the store, and the goroutine.
+func (g *guard) fail(err error) {
+	g.setState(guardBroken)
+	g.failed(err)
+	select {}
 }
 
 // tryOutside does op for a backup.
 func (g *guard) tryOutside(op func() error) error {
 	g.mu.Lock()
-	broken := g.state == guardBroken
+	broken := g.state == guardBroken || g.outsideOff.Load()
 	g.mu.Unlock()
 	select {
 	case <-g.quit:
@@ -132,7 +138,7 @@ func (g *guard) tryOutside(op func() error) error {
 	return op()
 }
 
-var errClosing = errors.New("the store closes")
+var errClosing = errors.New("the store closes or has failed")
 
 // untilSpace repeats op until its error is not that the disk is full.
 func (g *guard) untilSpace(err error, op func() error) error {
@@ -179,6 +185,20 @@ func (g *guard) file(name string, open func() (vfs.File, error)) (f vfs.File, er
 	return &guardedFile{File: f, g: g, name: name, outside: !inside, lazy: inside && g.lazyLog && path.Ext(name) == ".log"}, nil
 }
 
+// List tells what is in a directory. Pebble also asks for it late while it opens.
+func (g *guard) List(dir string) (names []string, err error) {
+	if names, err = g.FS.List(dir); err != nil && g.opening() {
+		g.fail(err)
+	}
+	return names, err
+}
+
+func (g *guard) opening() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == guardOpening
+}
+
 // Open opens a file to be read.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := g.FS.Open(name, opts...)
@@ -198,8 +218,7 @@ type readTable struct {
 func (f *readTable) ReadAt(p []byte, at int64) (n int, err error) {
 	n, err = f.File.ReadAt(p, at)
 	if err != nil && err != io.EOF && compacting() {
-		f.g.failed(fmt.Errorf("read %s: %w", path.Base(f.name), err))
-		select {}
+		f.g.fail(fmt.Errorf("read %s: %w", path.Base(f.name), err))
 	}
 	return n, err
 }

@@ -91,7 +91,7 @@ type Pebble struct {
 	dir   string
 	opts  Options
 	db    *pebble.DB
-	lock  *pebble.Lock
+	lock  *dirLock
 	guard *guard
 
 	mu      sync.Mutex
@@ -122,8 +122,10 @@ type Pebble struct {
 
 	loadedMu sync.Mutex
 	loaded   Loaded
-	backups  sync.WaitGroup
-	damaged  sync.Map // paths of tables that were told to be
+
+	backups   sync.WaitGroup
+	backingUp bool     // under mu
+	damaged   sync.Map // paths of tables that were told to be
 }
 
 // fault is what is wrong with the disk now.
@@ -212,7 +214,7 @@ func (p *Pebble) openPebble() (err error) {
 	cache := pebble.NewCache(p.opts.CacheBytes)
 	defer cache.Unref()
 	po := &pebble.Options{
-		FS: p.guard, Lock: p.lock, Cache: cache, Logger: &quietLogger{p: p, logs: c.logs},
+		FS: p.guard, Lock: p.lock.Lock, Cache: cache, Logger: &quietLogger{p: p, logs: c.logs},
 		FormatMajorVersion:          formatMajorVersion,
 		MemTableSize:                uint64(p.opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
@@ -329,7 +331,6 @@ func (p *Pebble) Close() error {
 	select {
 	case err = <-closed:
 	case <-p.failed:
-		_ = p.lock.Close() // for the Pebble that never will
 		err = p.Err()
 	}
 	_ = p.lock.Close()

@@ -16,14 +16,14 @@ import (
 // readOnly is a store that is read and not changed, and locked meanwhile. Owned by one goroutine. Close it.
 type readOnly struct {
 	db     *pebble.DB
-	lock   *pebble.Lock
+	lock   *dirLock
 	format uint64
 	tables int
 	bytes  int64
 }
 
 // lockExisting locks a store that is there, and sorts its files.
-func lockExisting(fsys vfs.FS, dir string) (l *pebble.Lock, c contents, err error) {
+func lockExisting(fsys vfs.FS, dir string) (l *dirLock, c contents, err error) {
 	if c, err = survey(fsys, dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, c, ErrNoStore
 	} else if err != nil && !errors.Is(err, ErrDamaged) {
@@ -60,9 +60,9 @@ func openReadOnly(fsys vfs.FS, dir string) (r *readOnly, err error) {
 }
 
 // readOnlyOptions are for a Pebble that writes nothing.
-func readOnlyOptions(fsys vfs.FS, l *pebble.Lock) *pebble.Options {
+func readOnlyOptions(fsys vfs.FS, l *dirLock) *pebble.Options {
 	listener := &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}} // else it is fatal
-	return &pebble.Options{FS: fsys, Lock: l, ReadOnly: true, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion, EventListener: listener}
+	return &pebble.Options{FS: fsys, Lock: l.Lock, ReadOnly: true, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion, EventListener: listener}
 }
 
 // openPebble is pebble.Open, whose panics are errors, and which tells if a table is missing.

@@ -125,20 +125,63 @@ func syncDir(fsys vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// repaired is the store that a repair fills, in the order of keys.
+// repaired is the store that a repair fills, in the order of keys. If the disk fails, the goroutines of its Pebble stay in the
+// guard: they would try for ever, or panic.
 type repaired struct {
-	db *pebble.DB
-	b  *pebble.Batch
+	db     *pebble.DB
+	b      *pebble.Batch
+	guard  *guard
+	failed chan error
+	dead   bool
 }
 
 func newRepaired(fsys vfs.FS, dir string) (w *repaired, err error) {
-	w = &repaired{}
-	w.db, err = openPebble(dir, &pebble.Options{FS: fsys, Logger: strictLogger{}, FormatMajorVersion: formatMajorVersion, DisableWAL: true,
-		MemTableSize: 16 << 20})
+	w = &repaired{guard: &guard{FS: fsys, dir: dir, quit: make(chan struct{})}, failed: make(chan error, 1)}
+	w.guard.failed = w.fail
+	err = w.do(func() (err error) {
+		w.db, err = openPebble(dir, &pebble.Options{FS: w.guard, Logger: w, FormatMajorVersion: formatMajorVersion, DisableWAL: true,
+			MemTableSize: 16 << 20, EventListener: &pebble.EventListener{BackgroundError: w.fail}})
+		return err
+	})
 	if err == nil {
 		w.b = w.db.NewBatch()
 	}
 	return w, err
+}
+
+func (w *repaired) Infof(string, ...any)  {}
+func (w *repaired) Errorf(string, ...any) {}
+
+// Fatalf is for Pebble.
+func (w *repaired) Fatalf(format string, args ...any) {
+	w.fail(fmt.Errorf("pebble: "+format, args...))
+	select {}
+}
+
+func (w *repaired) fail(err error) {
+	w.guard.setState(guardBroken)
+	select {
+	case w.failed <- err:
+	default:
+	}
+}
+
+// do returns the error of f, or of what Pebble could not do meanwhile.
+func (w *repaired) do(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { done <- err }()
+		defer recoverAll(&err)
+		err = f()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case err := <-w.failed:
+		w.dead = true
+		return err
+	}
 }
 
 func (w *repaired) put(key, value []byte) error {
@@ -151,17 +194,21 @@ func (w *repaired) put(key, value []byte) error {
 	return w.flush()
 }
 
-func (w *repaired) flush() (err error) {
-	defer recoverFatal(&err)
-	if err := w.b.Commit(pebble.NoSync); err != nil {
-		return err
+func (w *repaired) flush() error {
+	err := w.do(func() error { return w.b.Commit(pebble.NoSync) })
+	if err == nil {
+		w.b = w.db.NewBatch()
 	}
-	w.b = w.db.NewBatch()
-	return nil
+	return err
 }
 
 // close makes durable what was put.
-func (w *repaired) close() (err error) {
-	defer recoverFatal(&err)
-	return errors.Join(w.db.Flush(), w.b.Close(), w.db.Close())
+func (w *repaired) close() error {
+	if w.dead {
+		return nil
+	}
+	if err := w.do(w.db.Flush); err != nil {
+		return err
+	}
+	return w.do(w.db.Close)
 }

@@ -25,7 +25,7 @@ type scan struct {
 	fsys     vfs.FS
 	dir      string
 	progress Progress
-	lock     *pebble.Lock
+	lock     *dirLock
 	contents contents
 
 	all      bool // every file counts
