@@ -32,7 +32,7 @@ crash-test: build # the whole core simulated with crashes, then the binary kille
 	cmd/interop/run.sh crash
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./engine/session ./engine/broker ./engine
+	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
 
 compare: build # Gannet beside Debian's mosquitto, and durable beside nats-server too, on the same loads
 	-$(GO) -C bench/rivals build -o ../../bin/nats-server github.com/nats-io/nats-server/v2
