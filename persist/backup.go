@@ -1,10 +1,13 @@
 package persist
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +49,7 @@ func backup(fsys vfs.FS, dir, to string, progress Progress) (err error) {
 		for _, name := range names {
 			progress.tell("copying (bytes)", done, c.bytes)
 			target := fsys.PathJoin(to+partSuffix, name)
-			n, err := copyFile(fsys, fsys.PathJoin(dir, name), target, func(n int64) { progress.tell("copying (bytes)", done+n, c.bytes) })
+			n, err := copyFile(fsys, fsys.PathJoin(dir, name), target, math.MaxInt64, func(n int64) { progress.tell("copying (bytes)", done+n, c.bytes) })
 			if err != nil {
 				return fmt.Errorf("backup %s: %w", to, err)
 			}
@@ -82,8 +85,8 @@ func finishBackup(fsys vfs.FS, to string) error {
 	return nil
 }
 
-// copyFile copies a file and makes it durable. It says now and then how far it is.
-func copyFile(fsys vfs.FS, from, to string, tell func(int64)) (n int64, err error) {
+// copyFile copies up to size bytes of a file and makes them durable. It says now and then how far it is.
+func copyFile(fsys vfs.FS, from, to string, size int64, tell func(int64)) (n int64, err error) {
 	src, err := fsys.Open(from)
 	if err != nil {
 		return 0, err
@@ -96,7 +99,10 @@ func copyFile(fsys vfs.FS, from, to string, tell func(int64)) (n int64, err erro
 	defer closeInto(&err, dst)
 	buf := make([]byte, 1<<20)
 	for {
-		m, err := src.Read(buf)
+		m, err := src.Read(buf[:min(int64(len(buf)), size-n)])
+		if n+int64(m) == size {
+			err = io.EOF
+		}
 		if m > 0 {
 			if _, err := dst.Write(buf[:m]); err != nil {
 				return n, err
@@ -150,16 +156,44 @@ func (p *Pebble) backup(to string, progress Progress) error {
 			return p.Err()
 		case err := <-done:
 			if err == nil {
+				err = trimLog(fsys, to+partSuffix)
+			}
+			if err == nil {
 				err = finishBackup(fsys, to)
-			} else {
-				err = errors.Join(err, fsys.RemoveAll(to+partSuffix))
 			}
 			if err != nil {
-				return fmt.Errorf("backup %s: %w", to, err)
+				return fmt.Errorf("backup %s: %w", to, errors.Join(err, fsys.RemoveAll(to+partSuffix)))
 			}
 			return nil
 		}
 	}
+}
+
+// trimLog cuts off what was being written to the newest log while it was copied.
+func trimLog(fsys vfs.FS, dir string) error {
+	c, err := survey(fsys, dir)
+	if err != nil || len(c.logs) == 0 {
+		return err
+	}
+	newest := slices.MaxFunc(c.logs, func(a, b string) int {
+		_, m, _ := fileKind(a)
+		_, n, _ := fileKind(b)
+		return cmp.Compare(m, n)
+	})
+	_, number, _ := fileKind(newest)
+	name := fsys.PathJoin(dir, newest)
+	l, err := readLog(fsys, name, number)
+	if err != nil || l.end != logTorn {
+		return err
+	}
+	whole := fsys.PathJoin(dir, "torn")
+	if err := fsys.Rename(name, whole); err != nil {
+		return err
+	}
+	if _, err := copyFile(fsys, whole, name, l.endAt, func(int64) {}); err != nil {
+		return err
+	}
+	return fsys.Remove(whole)
 }
 
 // startCheckpoint lets Pebble copy itself. Close waits for the end of that.

@@ -45,6 +45,7 @@ type logReader struct {
 	next    uint64 // and the one after the last; 0 if there are none
 	lost    int64  // bytes between good records that cannot be read
 	end     logEnd
+	endAt   int64 // where it is
 	cut     int64 // bytes of a torn end
 }
 
@@ -70,6 +71,7 @@ func readLog(fsys vfs.FS, path string, number uint64) (l *logReader, err error) 
 		}
 		if damagedAt < 0 {
 			damagedAt = at
+			l.endAt = at
 			if l.end, l.cut, err = inspectEnd(f, at, number); err != nil {
 				return nil, err
 			}
