@@ -16,7 +16,7 @@ import (
 
 // brief is a budget for tests: long enough for messages to pass, and no more.
 func brief() budget {
-	return budget{warm: 10 * time.Millisecond, length: 50 * time.Millisecond, connections: 40, patience: 200 * time.Millisecond}
+	return budget{warm: 10 * time.Millisecond, length: 50 * time.Millisecond, connections: 40, patience: 2 * time.Second}
 }
 
 // patient is brief for brokers that are not expected to lose anything: a slow machine

@@ -40,7 +40,7 @@ func (s *storeRun) start(ctx context.Context) (err error) {
 	if s.process, err = newProcess(s.recipe); err != nil {
 		return err
 	}
-	s.process.patience = s.patience
+	s.process.patience = storePatience
 	if err := s.launch(); err != nil {
 		os.RemoveAll(s.process.dir)
 		s.process = nil
@@ -62,7 +62,7 @@ func (s *storeRun) restart() (began time.Time, err error) {
 	if s.kill {
 		how = "SIGKILL"
 		s.process.kill()
-	} else if err := s.process.end(s.patience); err != nil {
+	} else if err := s.process.end(storePatience); err != nil {
 		return began, err
 	}
 	s.figure("time to end after "+how, "%.2f s", time.Since(started).Seconds())

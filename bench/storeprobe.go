@@ -16,7 +16,7 @@ const probeAgain = time.Millisecond
 // answered returns when the broker has answered CONNECT, which is tried until it
 // does: a listener alone says little about a broker that may still be loading.
 func (s *storeRun) answered(ctx context.Context, id string, durable bool) (present bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	again := time.NewTicker(probeAgain)
 	defer again.Stop()
@@ -28,7 +28,7 @@ func (s *storeRun) answered(ctx context.Context, id string, durable bool) (prese
 		case <-s.process.exited:
 			return false, s.process.died()
 		case <-ctx.Done():
-			return false, fmt.Errorf("no CONNACK within %v: %w", s.patience, err)
+			return false, fmt.Errorf("no CONNACK within %v: %w", storePatience, err)
 		case <-again.C:
 		}
 	}
