@@ -155,8 +155,10 @@ func checkKeys(t testing.TB, p *Pebble) {
 			t.Errorf("message %d is owed to nobody", id)
 		}
 	}
-	if !maps.Equal(refs, p.w.refs) {
-		t.Errorf("messages are referred to as %v, counted %v", refs, p.w.refs)
+	counted := map[uint64]uint32{}
+	p.w.refs.each(func(id uint64, n uint32) { counted[id] = n })
+	if !maps.Equal(refs, counted) || len(counted) != p.w.refs.n {
+		t.Errorf("messages are referred to as %v, counted %v", refs, counted)
 	}
 }
 
@@ -260,8 +262,8 @@ func TestSharedMessageIsStoredOnceAndGoesWithTheLastReference(t *testing.T) {
 				ends = append(ends, remove(sid, []session.RecordKind{session.QueueDelete, session.QueueRelease, session.SessionDelete}[sid%3]))
 			}
 			d.wait(p.Append(ends))
-			if n := len(keys(t, p, prefixMessage)); n != 1 || p.w.refs[got[1].Message.StoreID] != 1 {
-				t.Fatalf("%d messages stored, %v", n, p.w.refs)
+			if n := len(keys(t, p, prefixMessage)); n != 1 || p.w.refs.get(got[1].Message.StoreID) != 1 {
+				t.Fatalf("%d messages stored", n)
 			}
 			checkKeys(t, p)
 			d.wait(p.Append([]session.Record{remove(10, session.QueueDelete)}))

@@ -79,7 +79,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 	}
 	loaders := make([]loader, min(workers, len(parts)))
 	for i := range loaders {
-		loaders[i] = loader{p: p, visit: visitor(), refs: make(map[uint64]uint32), queues: make(map[uint64]*queue)}
+		loaders[i] = loader{p: p, visit: visitor(), queues: make(map[uint64]*queue)}
 	}
 	stopProgress := p.logProgress()
 	err = p.orFailed(func() error { return p.runLoaders(loaders, parts) })
@@ -88,9 +88,7 @@ func (p *Pebble) Load(visitor func() func(session.Record) error) (err error) {
 		return err
 	}
 	for i := range loaders {
-		for id, n := range loaders[i].refs {
-			p.w.refs[id] += n
-		}
+		loaders[i].refs.each(p.w.refs.add)
 		maps.Copy(p.w.queues, loaders[i].queues)
 	}
 	return p.orFailed(p.sweep)
@@ -216,7 +214,7 @@ func cutKeys(first, last []byte, n int) (cuts [][]byte) {
 // sweep deletes shared messages that nobody is owed: what a session that ended was owed while its keys were dropped,
 // if the process ended before it was counted.
 func (p *Pebble) sweep() (err error) {
-	n := Loaded{Shared: len(p.w.refs)}
+	n := Loaded{Shared: p.w.refs.n}
 	defer func() { p.count(n) }()
 	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixMessage}, UpperBound: []byte{prefixMessage + 1}})
 	if err != nil {
@@ -230,7 +228,7 @@ func (p *Pebble) sweep() (err error) {
 		if !ok {
 			return badKey(it.Key())
 		}
-		if p.w.refs[id] > 0 {
+		if p.w.refs.get(id) > 0 {
 			continue
 		}
 		n.Swept++

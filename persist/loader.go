@@ -18,7 +18,7 @@ type loader struct {
 	cold, hot *pebble.Iterator
 	messages  messageReader
 	orphans   *pebble.Batch
-	refs      map[uint64]uint32 // what writer.refs gets
+	refs      refCounts         // what writer.refs gets
 	queues    map[uint64]*queue // what writer.queues gets
 	n         Loaded            // not yet counted
 	key, end  []byte            // scratch
@@ -240,7 +240,7 @@ func (l *loader) chunk(sid uint64, w *window) error {
 		}
 		x.owed++
 		if o.id != 0 {
-			l.refs[o.id]++
+			l.refs.add(o.id, 1)
 		}
 		if w.next(r.Seq) {
 			if err := l.messages.fill(&r, o); err != nil {

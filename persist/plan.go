@@ -118,9 +118,9 @@ func (w *writer) planShares(records []session.Record) {
 		switch id := r.Message.StoreID; {
 		case id >= w.firstNew:
 			w.owed[id-w.firstNew]++
-		case id != 0 && w.refs[id] > 0:
+		case id != 0 && w.refs.get(id) > 0:
 			// Counted now and not when it is written: a deletion of this batch must not take the last reference before.
-			w.refs[id]++
+			w.refs.add(id, 1)
 		default:
 			r.Message.StoreID = w.nextMessage
 			w.nextMessage++

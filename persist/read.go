@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
-	"weak"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -213,15 +211,22 @@ func (m *messageReader) fill(r *session.Record, o owed) (err error) {
 	return nil
 }
 
-// messageCache finds messages with a key of their own again while somebody keeps them, so that all who are owed one share it.
-// Safe for concurrent use.
+// messageCache has the messages with a key of their own that were read last, so that sessions which drain the same messages
+// at the same time share them. Safe for concurrent use.
 type messageCache struct {
 	mu    sync.Mutex
-	byID  map[uint64]weak.Pointer[session.Message]
-	sweep int // size at which those that nobody keeps are looked for
+	slots [cacheSlots]cachedMessage
 }
 
-const minCacheSweep = 1 << 10
+type cachedMessage struct {
+	id uint64
+	m  *session.Message
+}
+
+const (
+	cacheSlots     = 4096
+	maxCachedBytes = 2 << 10 // of one message: the cache keeps no more than 8 MiB
+)
 
 // shared returns a message with a key of its own.
 func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
@@ -250,7 +255,8 @@ func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
 		return nil, err
 	}
 	found.StoreID = id
-	return c.add(id, found), nil
+	c.add(id, found)
+	return found, nil
 }
 
 // getMessage reads a message with a key of its own.
@@ -268,23 +274,17 @@ func getMessage(db pebble.Reader, id uint64) (*session.Message, error) {
 func (c *messageCache) lookUp(id uint64) *session.Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.byID[id].Value()
+	if s := &c.slots[id%cacheSlots]; s.id == id {
+		return s.m
+	}
+	return nil
 }
 
-// add returns the message to use: m, unless somebody was faster.
-func (c *messageCache) add(id uint64, m *session.Message) *session.Message {
+func (c *messageCache) add(id uint64, m *session.Message) {
+	if m.Size() > maxCachedBytes {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if first := c.byID[id].Value(); first != nil {
-		return first
-	}
-	if len(c.byID) >= max(c.sweep, minCacheSweep) {
-		maps.DeleteFunc(c.byID, func(_ uint64, p weak.Pointer[session.Message]) bool { return p.Value() == nil })
-		c.sweep = 2 * len(c.byID)
-	}
-	if c.byID == nil {
-		c.byID = make(map[uint64]weak.Pointer[session.Message])
-	}
-	c.byID[id] = weak.Make(m)
-	return m
+	c.slots[id%cacheSlots] = cachedMessage{id, m}
 }

@@ -1,12 +1,15 @@
 package persist
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // The bound on what the store occupies.
 //
-// What the broker deletes leaves the disk when tables are compacted, and Pebble sees to that by itself once it knows of the deletions,
-// which is when they are in a table. While everything new is refused no memtable would ever fill up, and the store would stay as
-// large as it is. So as long as it is too large, what was appended since the last look is flushed.
+// What the broker deletes leaves the disk when tables are compacted, and Pebble does that when there are many. While everything new is
+// refused no memtable would ever fill up, and the store would stay as large as it is. So as long as it is too large, and
+// something was deleted since the last look, all of it is flushed and compacted.
 
 // spaceLooks is how many retryPauses there are between looks.
 const spaceLooks = 4
@@ -15,7 +18,7 @@ const spaceLooks = 4
 func (p *Pebble) watchSpace(every time.Duration) {
 	t := time.NewTicker(every)
 	defer t.Stop()
-	var flushed uint64
+	var compacted uint64
 	for {
 		select {
 		case <-t.C:
@@ -25,13 +28,28 @@ func (p *Pebble) watchSpace(every time.Duration) {
 			return
 		}
 		p.judgeSpace(p.diskUsage())
-		if n := p.stats.records.Load(); p.tooLarge.Load() && n != flushed {
-			flushed = n
-			if _, err := p.db.AsyncFlush(); err != nil {
-				p.opts.Log.Warn("the store could not be flushed", "store", p.dir, "error", err)
+		if n := p.stats.records.Load(); p.tooLarge.Load() && n != compacted {
+			compacted = n
+			if err := p.compact(); err != nil {
+				p.opts.Log.Warn("the store could not be compacted", "store", p.dir, "error", err)
 			}
 		}
 	}
+}
+
+// compact flushes and compacts everything, unless the store is closed or fails meanwhile.
+func (p *Pebble) compact() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.db.Compact(ctx, []byte{0}, []byte{0xFF}, false) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-p.failed:
+	case <-p.guard.quit:
+	}
+	return nil
 }
 
 // diskUsage is what the store occupies, in bytes.

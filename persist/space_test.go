@@ -57,7 +57,7 @@ func TestStoreBeyondItsBoundRefusesUntilThereIsRoom(t *testing.T) {
 			}
 		}
 		lines.await("the store is as large as it may be")
-		if seq*10_000 < bound/2 { // a log and the table made of it may both be there
+		if seq*10_000 < bound/4 { // a log and the table made of it may both be there
 			t.Errorf("refused with %d messages of 10,000 bytes", seq)
 		}
 		if session1 {

@@ -1,9 +1,9 @@
 package persist
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -441,34 +441,20 @@ func TestQueuesAreReadWhileTheyChange(t *testing.T) {
 	closeTest(t, p)
 }
 
-func TestMessageCacheForgetsWhatNobodyKeeps(t *testing.T) {
+func TestSessionsThatDrainTheSameMessagesShareThem(t *testing.T) {
 	p, d := openTest(t, vfs.NewMem(), nil)
-	b := p.db.NewBatch()
-	for id := uint64(1); id <= 5000; id++ {
-		if err := b.Set(appendNumberKey(nil, prefixMessage, id), appendMessage(nil, letter("x")), nil); err != nil {
-			t.Fatal(err)
+	m := letter(strings.Repeat("x", 500))
+	d.wait(p.Append([]session.Record{stateOf(1), stateOf(2), putOf(1, 1, m), putOf(2, 1, m)}))
+	var got [2]*session.Message
+	for i := range got {
+		records, err := p.read(session.QueueRead{Session: uint64(i + 1), Messages: 1})
+		if err != nil || len(records) != 1 {
+			t.Fatal(records, err)
 		}
+		got[i] = records[0].Message
 	}
-	if err := p.db.Apply(b, nil); err != nil {
-		t.Fatal(err)
+	if got[0] != got[1] || !bytes.Equal(got[0].Payload, m.Payload) {
+		t.Error("read twice")
 	}
-	reader := messageReader{p: p}
-	kept, err := reader.shared(1)
-	for id := uint64(1); id <= 5000 && err == nil; id++ {
-		if id%1000 == 0 {
-			runtime.GC()
-		}
-		_, err = reader.shared(id)
-	}
-	if again, _ := reader.shared(1); err != nil || again != kept {
-		t.Errorf("a message that is kept was read again, %v", err)
-	}
-	if n := len(p.messages.byID); n > 3*minCacheSweep {
-		t.Errorf("%d entries", n)
-	}
-	if err := reader.Close(); err != nil {
-		t.Error(err)
-	}
-	d.wait(p.Append(retained(1)))
 	closeTest(t, p)
 }

@@ -31,7 +31,7 @@ type writer struct {
 	db    *pebble.DB
 	stats *counters
 
-	refs        map[uint64]uint32 // message -> deliveries that refer to it
+	refs        refCounts
 	queues      map[uint64]*queue // session -> what it is owed
 	nextMessage uint64            // StoreID of the next message
 
@@ -57,7 +57,6 @@ type markedChunk struct {
 
 func (w *writer) init(db *pebble.DB, stats *counters) error {
 	w.db, w.stats = db, stats
-	w.refs = make(map[uint64]uint32)
 	w.queues = make(map[uint64]*queue)
 	w.ended = make(map[uint64]int)
 	w.nextMessage = 1
@@ -218,7 +217,7 @@ func (w *writer) share(b *pebble.Batch, m *session.Message) (id uint64, err erro
 		return 0, nil
 	}
 	w.owed[id-w.firstNew] = 0
-	w.refs[id] = n
+	w.refs.add(id, n)
 	w.stats.shared.Add(1)
 	w.key = appendNumberKey(w.key[:0], prefixMessage, id)
 	w.value = appendMessage(w.value[:0], m)
@@ -304,7 +303,7 @@ func (w *writer) mark(q *queue, c *chunk, m *marks) {
 
 // unrefDelivery takes away the reference of a stored delivery to its message.
 func (w *writer) unrefDelivery(b *pebble.Batch, r *session.Record, first uint64) error {
-	if len(w.refs) == 0 {
+	if w.refs.n == 0 {
 		return nil
 	}
 	if r.Message != nil { // then there is no need to look
@@ -337,15 +336,9 @@ func (w *writer) unrefDelivery(b *pebble.Batch, r *session.Record, first uint64)
 
 // unref takes one reference from a message. Numbers that are not counted are of messages inside their entries.
 func (w *writer) unref(b *pebble.Batch, id uint64) error {
-	n, ok := w.refs[id]
-	if !ok {
+	if !w.refs.drop(id) {
 		return nil
 	}
-	if n > 1 {
-		w.refs[id] = n - 1
-		return nil
-	}
-	delete(w.refs, id)
 	w.key = appendNumberKey(w.key[:0], prefixMessage, id)
 	return b.SingleDelete(w.key, nil)
 }
@@ -354,7 +347,7 @@ func (w *writer) unref(b *pebble.Batch, id uint64) error {
 // the session was owed: what is stored is what it sees, since plan has left out all that this batch has of the session.
 func (w *writer) endSession(b *pebble.Batch, sid uint64) error {
 	if q := w.queues[sid]; q != nil {
-		if len(w.refs) > 0 {
+		if w.refs.n > 0 {
 			if err := w.unrefSession(b, q); err != nil {
 				return err
 			}
