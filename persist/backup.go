@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 // Backup copies a store that no process has open to a directory that must not exist. Of a store that a broker runs on,
 // the method of Pebble with this name makes one.
 func Backup(dir, to string, p Progress) error {
+	dir, to = filepath.Clean(dir), filepath.Clean(to)
 	return classify(dir, backup(vfs.Default, dir, to, p))
 }
 
@@ -148,7 +150,7 @@ func (p *Pebble) backup(to string, progress Progress) error {
 		select {
 		case <-tick.C:
 			progress.tell("copying (bytes)", p.guard.outside.Load(), total)
-			if err := p.Err(); err != nil { // it may take long until the checkpoint sees that
+			if err := p.trouble(); err != nil { // for which the checkpoint would wait
 				p.guard.outsideOff.Store(true)
 				return err
 			}
@@ -167,6 +169,14 @@ func (p *Pebble) backup(to string, progress Progress) error {
 			return nil
 		}
 	}
+}
+
+// trouble is what keeps a backup from coming to an end.
+func (p *Pebble) trouble() error {
+	if f := p.tableFault.Load(); f != nil {
+		return f.err
+	}
+	return p.Err()
 }
 
 // trimLog cuts off what was being written to the newest log while it was copied.

@@ -216,7 +216,10 @@ func survey(fsys vfs.FS, dir string) (c contents, err error) {
 		}
 	}
 	if c.manifest, err = atomicfs.ReadMarker(fsys, dir, "manifest"); err != nil {
-		return c, fmt.Errorf("%w: %w", ErrDamaged, err)
+		if errno := syscall.Errno(0); !errors.As(err, &errno) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return c, err
 	}
 	c.missing = c.manifest != "" && !slices.Contains(c.others, c.manifest)
 	return c, nil

@@ -9,6 +9,9 @@
 // need not be written; writer.go and keys.go are what is on the disk, encode.go is its bytes and their version; load.go
 // brings it back; guard.go is what happens when the disk is full or broken.
 //
+// What an operator does with a store that no broker has open is one file each: info.go, verify.go, repair.go, export.go and
+// backup.go. damage.go is what can be wrong, in words; scan.go with tables.go, logs.go and manifest.go reads what Pebble does not read any more.
+//
 // It is no queue to read from while the broker runs, and it decides nothing: what is owed to whom, what expires and what is
 // refused when Overloaded is true are the broker's.
 //

@@ -125,6 +125,7 @@ func (p *Pebble) events() *pebble.EventListener {
 				p.fail(err)
 				return
 			}
+			p.tableFault.Store(&fault{err: err})
 			log.Warn("the store could not write a table and tries again", "store", p.dir, "error", classify(p.dir, err))
 			p.opts.OnError(classify(p.dir, fmt.Errorf("table: %w", err)))
 		},
@@ -139,6 +140,11 @@ func (p *Pebble) events() *pebble.EventListener {
 			}
 			log.Error("a table of the store is damaged", "error", err)
 			p.opts.OnError(err)
+		},
+		FlushEnd: func(info pebble.FlushInfo) {
+			if info.Err == nil {
+				p.tableFault.Store(nil)
+			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			log.Warn("the store is behind: acknowledgements wait", "store", p.dir, "reason", info.Reason)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,6 +29,7 @@ import (
 // and message is topic, qos, retain, expires_at, payload and properties, the last two in base64, properties as they stand in a packet
 // of MQTT 5.0. What is zero, false or never is left out, except payload. Times are RFC 3339. Nothing is changed.
 func Export(dir string, w io.Writer, p Progress) error {
+	dir = filepath.Clean(dir)
 	return classify(dir, export(vfs.Default, dir, w, p))
 }
 
@@ -91,6 +93,7 @@ type exporter struct {
 }
 
 func export(fsys vfs.FS, dir string, w io.Writer, progress Progress) (err error) {
+	progress.tell("opening", 0, 0)
 	r, err := openReadOnly(fsys, dir)
 	if err != nil {
 		return err

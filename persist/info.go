@@ -2,6 +2,7 @@ package persist
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -37,11 +38,13 @@ type Info struct {
 
 // ReadInfo counts what is in a store that no process has open. It changes nothing.
 func ReadInfo(dir string, p Progress) (Info, error) {
+	dir = filepath.Clean(dir)
 	info, err := readInfo(vfs.Default, dir, p)
 	return info, classify(dir, err)
 }
 
 func readInfo(fsys vfs.FS, dir string, progress Progress) (info Info, err error) {
+	progress.tell("opening", 0, 0)
 	r, err := openReadOnly(fsys, dir)
 	if err != nil {
 		return info, err

@@ -126,6 +126,8 @@ type Pebble struct {
 	backups   sync.WaitGroup
 	backingUp bool     // under mu
 	damaged   sync.Map // paths of tables that were told to be
+
+	tableFault atomic.Pointer[fault] // why tables cannot be written, nil if they can
 }
 
 // fault is what is wrong with the disk now.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,9 +14,20 @@ import (
 
 // Repair makes a store that can be opened of all that can be read of a damaged one, which no process may have open. The original
 // is left beside it as DIR.damaged-<unix time>, untouched. A store that is all right is not changed, so that Repair can be
-// repeated; also after it was interrupted. What is lost is in the Report, as Verify would have told.
+// repeated; also after it was interrupted. What is lost is in the Report, as Verify would have told. It takes as much space again
+// as the store.
 func Repair(dir string, p Progress) (Report, error) {
-	report, err := repair(vfs.Default, dir, p, time.Now())
+	there, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		there, err = dir, nil // perhaps a repair was interrupted
+	}
+	if err == nil {
+		there, err = filepath.Abs(there)
+	}
+	if err != nil {
+		return Report{}, classify(dir, err)
+	}
+	report, err := repair(vfs.Default, there, p, time.Now())
 	return report, classify(dir, err)
 }
 
@@ -52,7 +64,9 @@ func repair(fsys vfs.FS, dir string, progress Progress, now time.Time) (report R
 	if err := renameDir(fsys, dir+repairingSuffix, dir+repairedSuffix); err != nil {
 		return report, err
 	}
-	if err := renameDir(fsys, dir, fmt.Sprintf("%s.damaged-%d", dir, now.Unix())); err != nil {
+	report.Original = fmt.Sprintf("%s.damaged-%d", dir, now.Unix())
+	if err := renameDir(fsys, dir, report.Original); err != nil {
+		err = fmt.Errorf("cannot be put aside, perhaps it is a mount point: repair a copy of it: %w", err)
 		return report, errors.Join(err, fsys.RemoveAll(dir+repairedSuffix))
 	}
 	return report, renameDir(fsys, dir+repairedSuffix, dir)

@@ -122,6 +122,7 @@ func (s *scan) catalog() (live []liveTable, firstLog uint64, err error) {
 		s.everything(cause(err))
 		return s.tablesThere(), 0, nil
 	}
+	s.progress.tell("opening", 0, 0)
 	view := &viewFS{FS: s.fsys}
 	levels, openErr := s.levels(view)
 	if openErr != nil && isNewer(openErr) {

@@ -69,7 +69,10 @@ func openTable(fsys vfs.FS, path string, failed func(what string, from, to []byt
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	r, err := sstable.NewReader(context.Background(), readable, readerOptions())
+	o := readerOptions()
+	_, number, _ := fileKind(fsys.PathBase(path))
+	setNumber(&o.CacheOpts.FileNum, number) // for the errors
+	r, err := sstable.NewReader(context.Background(), readable, o)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -88,6 +91,9 @@ func readerOptions() sstable.ReaderOptions {
 	o.EnsureDefaults()
 	return o.MakeReaderOptions()
 }
+
+// setNumber sets a number of Pebble whose type has no name outside.
+func setNumber[T ~uint64](to *T, n uint64) { *to = T(n) }
 
 // check reads every block once.
 func (t *table) check() error {

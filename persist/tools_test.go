@@ -3,9 +3,11 @@ package persist
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -214,4 +216,83 @@ func TestRepairCanBeInterrupted(t *testing.T) {
 		}
 	}
 	t.Error("no end of writes")
+}
+
+func TestRepairOnTheDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	p, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Append(population(100))
+	closeTest(t, p)
+	manifests, err := filepath.Glob(dir + "/MANIFEST-*")
+	if err != nil || len(manifests) != 1 {
+		t.Fatal(manifests, err)
+	}
+	if err := os.Remove(manifests[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir+"/", Options{}); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), "store "+dir+": damaged: ") {
+		t.Errorf("open: %v", err)
+	}
+	before, err := Verify(dir+"/", nil)
+	if err != nil || len(before.Problems) != 1 {
+		t.Errorf("verify: %+v, %v", before, err)
+	}
+	report, err := Repair(dir+"/", nil)
+	if err != nil || report.Kept != before.Checked || !strings.HasPrefix(report.Original, dir+".damaged-") {
+		t.Errorf("repair: %+v, %v", report, err)
+	}
+	if left, err := filepath.Glob(dir + "*"); err != nil || len(left) != 2 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if info, err := ReadInfo(dir, nil); err != nil || info.Sessions != 100 || info.Retained != 100 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if err := Backup(dir, dir+"2/", nil); err != nil {
+		t.Error(err)
+	}
+	if report, err := Verify(dir+"2", nil); err != nil || len(report.Problems) > 0 || report.Checked != before.Checked {
+		t.Errorf("backup: %+v, %v", report, err)
+	}
+}
+
+func TestNewerStoreIsLeftAlone(t *testing.T) {
+	newerFormat, newerPebble := vfs.NewMem(), vfs.NewMem()
+	for _, mem := range []*vfs.MemFS{newerFormat, newerPebble} {
+		p, d := openTest(t, mem, nil)
+		d.wait(p.Append(fixture()))
+		if mem == newerFormat {
+			if err := p.db.Set(formatKey, binary.AppendUvarint(nil, formatVersion+1), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeTest(t, p)
+	}
+	names, err := newerPebble.List("dir/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "marker.format-version.") {
+			if err := newerPebble.Rename("dir/store/"+name, "dir/store/marker.format-version.000099.999"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, mem := range []*vfs.MemFS{newerFormat, newerPebble} {
+		_, _, openErr := tryOpen(mem)
+		_, infoErr := readInfo(mem, "dir/store", nil)
+		_, verifyErr := verify(mem, "dir/store", nil)
+		_, repairErr := repair(mem, "dir/store", nil, time.Unix(1, 0))
+		for i, err := range []error{openErr, classify("dir/store", infoErr), classify("dir/store", verifyErr), classify("dir/store", repairErr)} {
+			if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) || strings.Count(err.Error(), ErrNewer.Error()) != 1 || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if names, err := mem.List("dir"); err != nil || len(names) != 1 {
+			t.Errorf("left: %v, %v", names, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -15,12 +16,14 @@ type Report struct {
 	Problems []Problem // the first 10 000
 	Checked  int64     // keys that could be read
 	Kept     int64     // keys in the store after Repair
+	Original string    // where Repair has left the damaged store; "" if it did not have to change anything
 }
 
 // Verify reads a store that no process has open, all of it: the checksum of every block, every record of the logs, every
 // key and value, and whether they fit together. It changes nothing. An error says that it could not look, not that
 // something is wrong.
 func Verify(dir string, p Progress) (Report, error) {
+	dir = filepath.Clean(dir)
 	report, err := verify(vfs.Default, dir, p)
 	return report, classify(dir, err)
 }
