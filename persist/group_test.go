@@ -176,7 +176,7 @@ func writeFile(t *testing.T, fs vfs.FS, name string, content []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(content); err != nil {
+	if _, err := f.Write(bytes.Clone(content)); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
