@@ -7,7 +7,8 @@
 //
 // Where to read on: commit.go is the way of a record to the disk and why no loop ever waits for it; plan.go is what
 // need not be written; writer.go and keys.go are what is on the disk, encode.go is its bytes and their version; load.go
-// brings it back; guard.go is what happens when the disk is full or broken.
+// brings it back; read.go reads a queue while the broker runs; guard.go is what happens when the disk is full or broken, space.go
+// when the store is too large.
 //
 // What an operator does with a store that no broker has open is one file each: info.go, verify.go, repair.go, export.go and
 // backup.go. damage.go is what can be wrong, in words; scan.go with tables.go, logs.go and manifest.go reads what Pebble does not read any more.

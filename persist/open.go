@@ -30,7 +30,7 @@ type Options struct {
 	Durability Durability
 
 	// MemTableBytes is how much Pebble collects before it writes a table. What is deleted in that time never gets into
-	// one, so this is the lever on write amplification. 0 = 32 MiB; up to four are in memory when the disk is slow.
+	// one, so this is the lever on write amplification. 0 = 16 MiB; up to four are in memory when the disk is slow.
 	MemTableBytes int
 	// CacheBytes is for blocks of tables. 0 = 32 MiB.
 	CacheBytes int64
@@ -60,7 +60,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 32 << 20
+		o.MemTableBytes = 16 << 20
 	}
 	if o.MaxStoreBytes > 0 { // the logs of several memtables are kept, empty ones too
 		o.MemTableBytes = min(o.MemTableBytes, int(o.MaxStoreBytes/16))

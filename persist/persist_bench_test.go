@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 )
@@ -89,6 +91,55 @@ func benchQueue(b *testing.B, durability Durability, fanout int, drain bool) {
 	b.ReportMetric(float64(s.Records)/float64(max(s.Batches, 1)), "records/batch")
 	b.ReportMetric(float64(s.Bytes)/float64(b.N), "B-written/op")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+// BenchmarkCommit is the committer's work for a batch of messages of 256 bytes to ten sessions each, of 500, and of the deletions of those
+// of an earlier batch. One operation is one record.
+func BenchmarkCommit(b *testing.B) {
+	const sessions, fanout, messages = 500, 10, 200
+	p, err := Open("store", Options{FS: vfs.NewMem()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var batch taken
+	batch.kinds = 1<<session.QueuePut | 1<<session.QueueDelete
+	old := make([]session.Record, 0, messages*fanout)
+	payload := make([]byte, 256)
+	seq := uint64(0)
+	b.ReportAllocs()
+	spent := time.Duration(0)
+	for n := 0; n < b.N; n += len(batch.records) {
+		b.StopTimer()
+		batch.ticket++
+		batch.records = batch.records[:0]
+		deletes := old
+		old = make([]session.Record, 0, messages*fanout)
+		for i := range messages {
+			seq++
+			m := session.Message{Topic: []byte("bench/topic"), Payload: payload, QoS: codec.QoS1}
+			kept := m.Keep()
+			if len(deletes) > 0 {
+				batch.records = append(batch.records, deletes[i*fanout:(i+1)*fanout]...)
+			}
+			for s := range uint64(fanout) {
+				r := putOf(1+(seq*7+s)%sessions, seq, kept)
+				batch.records = append(batch.records, r)
+				r.Kind = session.QueueDelete
+				old = append(old, r)
+			}
+		}
+		b.StartTimer()
+		before := cpu(b)
+		if err := p.commit(batch); err != nil {
+			b.Fatal(err)
+		}
+		spent += cpu(b) - before
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(spent)/float64(b.N), "cpu-ns/op")
+	if err := p.Close(); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // BenchmarkAppend is what the event loop pays for a record.
