@@ -44,7 +44,7 @@ lint:
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...; fi
 
 check: lint race conformance crash-test
-	$(MAKE) fuzz FUZZTIME=3s
+	$(MAKE) fuzz FUZZTIME=5000x
 
 clean:
 	rm -rf bin
