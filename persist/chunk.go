@@ -1,10 +1,14 @@
 package persist
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 	"math/bits"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
@@ -84,6 +88,53 @@ func (c *chunkWriter) add(r *session.Record, id uint64) {
 	}
 	c.buf = binary.AppendVarint(b, int64(id-c.message))
 	c.message = id
+}
+
+// storedChunk is a chunk as it stands in the store.
+type storedChunk struct {
+	sid, first uint64
+	value      []byte
+	marks      *marks // nil: nothing is settled alone
+	last       uint64 // sequence number of the newest delivery that deliveries came by, owed or not
+}
+
+// deliveries yields what is owed, in order: a QueueRelease, or a QueuePut with the Bytes of its message and where that is. The record is
+// good until the next one. What is unreadable ends it, and is in err.
+func (c *storedChunk) deliveries(err *error) iter.Seq2[*session.Record, owed] {
+	return func(yield func(*session.Record, owed) bool) {
+		r := session.Record{Session: c.sid}
+		for d := readChunk(c.first, c.value); ; {
+			o, ok, e := d.next(&r)
+			if !ok {
+				*err = e
+				return
+			}
+			c.last = r.Seq
+			if c.marks.apply(c.first, &r, &o) && !yield(&r, o) {
+				return
+			}
+		}
+	}
+}
+
+// nextChunk returns the chunk at which it stands, with its marks, and moves on.
+func nextChunk(it *pebble.Iterator) (c storedChunk, err error) {
+	c.sid, _ = keyNumber(it.Key())
+	c.first = parseChunkKey(it.Key())
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return c, err
+	}
+	c.value = bytes.Clone(value) // moving on invalidates it
+	marksKey := appendMarksKey(nil, c.sid, c.first)
+	if !it.Next() || !bytes.Equal(it.Key(), marksKey) {
+		return c, it.Error()
+	}
+	if value, err = it.ValueAndErr(); err == nil {
+		c.marks, err = parseMarks(value)
+	}
+	it.Next()
+	return c, err
 }
 
 // owed is a delivery as it stands in a chunk.

@@ -108,28 +108,20 @@ func checkKeys(t testing.TB, p *Pebble) {
 			continue
 		}
 		chunks++
-		sid, _ := keyNumber(it.Key())
-		first := parseChunkKey(it.Key())
-		value, m, err := nextChunk(it)
+		c, err := nextChunk(it)
 		if err != nil {
 			t.Fatal(err)
 		}
 		stillOwed := 0
-		r := session.Record{Session: sid}
-		for c := readChunk(first, value); ; {
-			o, ok, err := c.next(&r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !ok {
-				break
-			}
-			if m.apply(first, &r, &o) {
-				if stillOwed++; o.id != 0 {
-					refs[o.id]++
-				}
+		for _, o := range c.deliveries(&err) {
+			if stillOwed++; o.id != 0 {
+				refs[o.id]++
 			}
 		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sid, first, m := c.sid, c.first, c.marks
 		known := p.w.queues[sid].find(first)
 		if known == nil {
 			t.Errorf("session %d: chunk %d is not known", sid, first)

@@ -62,9 +62,6 @@ func (l *quietLogger) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// fatal is the panic of the Fatalf of a Pebble that only one goroutine uses.
-type fatal struct{ error }
-
 // recoverFatal makes an error of a panic of Pebble, which knows no other answer to a failed write in some places. Panics of
 // the runtime go on.
 func recoverFatal(err *error) {
@@ -72,8 +69,6 @@ func recoverFatal(err *error) {
 	case nil:
 	case runtime.Error:
 		panic(x)
-	case fatal:
-		*err = x.error
 	case error:
 		*err = x
 	default:
@@ -98,7 +93,7 @@ type strictLogger struct{}
 func (strictLogger) Infof(string, ...any)  {}
 func (strictLogger) Errorf(string, ...any) {}
 func (strictLogger) Fatalf(format string, args ...any) {
-	panic(fatal{fmt.Errorf("pebble: "+format, args...)})
+	panic(fmt.Errorf("pebble: "+format, args...))
 }
 
 // compacting tells whether the caller is a compaction. One that cannot read a table ends in a panic, which would end the

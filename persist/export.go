@@ -115,10 +115,6 @@ func export(fsys vfs.FS, dir string, w io.Writer, progress Progress) (err error)
 	return buffered.Flush()
 }
 
-func prefixBounds(prefix byte) *pebble.IterOptions {
-	return &pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}}
-}
-
 func (e *exporter) write(x exported) error {
 	if e.lines++; e.lines%tellEvery == 0 {
 		e.progress.tell("records", e.lines, 0)
@@ -203,27 +199,19 @@ func (e *exporter) session(sid uint64, value []byte) error {
 
 // chunk writes the deliveries of the chunk at which it stands.
 func (e *exporter) chunk(sid uint64) error {
-	first := parseChunkKey(e.owed.Key())
-	value, m, err := nextChunk(e.owed)
+	c, err := nextChunk(e.owed)
 	if err != nil {
 		return err
 	}
-	r := session.Record{Session: sid}
-	for c := readChunk(first, value); ; {
-		o, ok, err := c.next(&r)
-		if err != nil {
-			return fmt.Errorf("%w: session %d: %w", ErrDamaged, sid, err)
-		}
-		if !ok {
-			return nil
-		}
-		if !m.apply(first, &r, &o) {
-			continue
-		}
-		if err := e.delivery(r, o); err != nil {
+	for r, o := range c.deliveries(&err) {
+		if err := e.delivery(*r, o); err != nil {
 			return err
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("%w: session %d: %w", ErrDamaged, sid, err)
+	}
+	return nil
 }
 
 func (e *exporter) delivery(r session.Record, o owed) (err error) {

@@ -81,13 +81,11 @@ func (info *Info) count(key, value []byte) error {
 		info.Subscriptions++
 	case session.QueuePut:
 		info.QueuedBytes += int64(len(value))
-		for c := readChunk(r.Seq, value); ; info.Queued++ {
-			if _, ok, err := c.next(&r); err != nil {
-				return sessionError(r.Session, err)
-			} else if !ok {
-				break
-			}
+		c := storedChunk{sid: r.Session, first: r.Seq, value: value}
+		for range c.deliveries(&err) {
+			info.Queued++
 		}
+		return sessionError(r.Session, err)
 	case session.QueueDelete:
 		m, err := parseMarks(value)
 		if err != nil {

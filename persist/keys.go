@@ -1,6 +1,10 @@
 package persist
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Keys. Numbers are big-endian, so that the order of keys is the order of numbers.
 //
@@ -76,6 +80,16 @@ func appendWillKey(dst []byte, sid uint64) []byte {
 
 func appendRetainedKey[T string | []byte](dst []byte, topic T) []byte {
 	return append(append(dst, prefixRetained), topic...)
+}
+
+// prefixBounds hold all keys with a prefix.
+func prefixBounds(prefix byte) *pebble.IterOptions {
+	return &pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}}
+}
+
+// chunkBounds hold the chunks of a session, with their marks.
+func chunkBounds(sid uint64) *pebble.IterOptions {
+	return &pebble.IterOptions{LowerBound: append(appendNumberKey(nil, prefixHot, sid), hotChunk), UpperBound: append(appendNumberKey(nil, prefixHot, sid), hotChunk+1)}
 }
 
 // keyNumber is the number after the prefix; false if the key is too short to have one.

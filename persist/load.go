@@ -169,7 +169,7 @@ func (p *Pebble) parts(n int) (all []part, err error) {
 
 // keyRange returns the first and the last key with a prefix, nil if there is none.
 func (p *Pebble) keyRange(prefix byte) (first, last []byte, err error) {
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	it, err := p.db.NewIter(prefixBounds(prefix))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,7 +216,7 @@ func cutKeys(first, last []byte, n int) (cuts [][]byte) {
 func (p *Pebble) sweep() (err error) {
 	n := Loaded{Shared: p.w.refs.n}
 	defer func() { p.count(n) }()
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixMessage}, UpperBound: []byte{prefixMessage + 1}})
+	it, err := p.db.NewIter(prefixBounds(prefixMessage))
 	if err != nil {
 		return err
 	}

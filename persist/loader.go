@@ -219,43 +219,30 @@ func (l *loader) queue(sid uint64, w window) error {
 
 // chunk visits what is owed of the chunk at which the hot half stands, and moves on.
 func (l *loader) chunk(sid uint64, w *window) error {
-	first := parseChunkKey(l.hot.Key())
-	value, m, err := nextChunk(l.hot)
+	c, err := nextChunk(l.hot)
 	if err != nil {
 		return err
 	}
-	x := chunk{first: first}
-	r := session.Record{Session: sid}
-	for c := readChunk(first, value); ; {
-		o, ok, err := c.next(&r)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		x.span = uint16(r.Seq - first)
-		if !m.apply(first, &r, &o) {
-			continue
-		}
+	x := chunk{first: c.first}
+	for r, o := range c.deliveries(&err) {
 		x.owed++
 		if o.id != 0 {
 			l.refs.add(o.id, 1)
 		}
 		if w.next(r.Seq) {
-			if err := l.messages.fill(&r, o); err != nil {
+			if err := l.messages.fill(r, o); err != nil {
 				return err
 			}
 		}
 		l.visited(&l.n.Queued)
-		if err := l.visit(r); err != nil {
+		if err := l.visit(*r); err != nil {
 			return err
 		}
 	}
-	if x.owed > 0 {
-		l.keep(sid, x, m)
+	if x.span = uint16(c.last - c.first); err == nil && x.owed > 0 {
+		l.keep(sid, x, c.marks)
 	}
-	return nil
+	return err
 }
 
 // keep lets the committer know of a chunk.

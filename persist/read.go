@@ -123,10 +123,7 @@ func (p *Pebble) reader() {
 
 // read returns deliveries in order, up to the bounds of q. The chunk that has the first one is the last that begins before or with it.
 func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error) {
-	it, err := p.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendChunkKey(nil, q.Session, 0),
-		UpperBound: append(appendNumberKey(nil, prefixHot, q.Session), hotChunk+1),
-	})
+	it, err := p.db.NewIter(chunkBounds(q.Session))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +138,7 @@ func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error)
 	bytes := 0
 	for it.Valid() {
 		records, err = messages.chunk(it, q, records, &bytes)
-		if err != nil || len(records) >= q.Messages || bytes >= q.Bytes && len(records) > 0 {
+		if err != nil || enough(q, records, bytes) {
 			return records, err
 		}
 	}
@@ -150,27 +147,28 @@ func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error)
 
 // chunk appends what is owed of the chunk at which it stands, and moves on.
 func (m *messageReader) chunk(it *pebble.Iterator, q session.QueueRead, records []session.Record, bytes *int) ([]session.Record, error) {
-	first := parseChunkKey(it.Key())
-	value, settled, err := nextChunk(it)
+	c, err := nextChunk(it)
 	if err != nil {
 		return nil, err
 	}
-	r := session.Record{Session: q.Session}
-	for c := readChunk(first, value); len(records) < q.Messages && (*bytes < q.Bytes || len(records) == 0); {
-		o, ok, err := c.next(&r)
-		if err != nil || !ok {
-			return records, sessionError(q.Session, err)
-		}
-		if r.Seq < q.From || !settled.apply(first, &r, &o) {
+	for r, o := range c.deliveries(&err) {
+		if r.Seq < q.From {
 			continue
 		}
 		*bytes += r.Bytes
-		if err := m.fill(&r, o); err != nil {
+		if err := m.fill(r, o); err != nil {
 			return nil, sessionError(q.Session, err)
 		}
-		records = append(records, r)
+		if records = append(records, *r); enough(q, records, *bytes) {
+			break
+		}
 	}
-	return records, nil
+	return records, sessionError(q.Session, err)
+}
+
+// enough tells whether q has what it asked for. One message is read in any case.
+func enough(q session.QueueRead, records []session.Record, bytes int) bool {
+	return len(records) >= q.Messages || bytes >= q.Bytes && len(records) > 0
 }
 
 func sessionError(sid uint64, err error) error {

@@ -27,7 +27,7 @@ const (
 
 // upgrade1 turns the deliveries of format 1 into chunks.
 func upgrade1(db *pebble.DB) (err error) {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixHot}, UpperBound: []byte{prefixHot + 1}})
+	it, err := db.NewIter(prefixBounds(prefixHot))
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,9 @@ type audit struct {
 	known    numberSet // the same, of the run before
 	format   bool      // there is a format version
 
-	chunk               *auditedChunk // the last one, whose marks may follow
-	missing, missingFor numberSet     // messages, and sessions that are owed these
-	lost                int64         // deliveries of missing messages
+	chunk               *storedChunk // the last one, whose marks may follow
+	missing, missingFor numberSet    // messages, and sessions that are owed these
+	lost                int64        // deliveries of missing messages
 }
 
 func newAudit(s *scan) *audit {
@@ -121,9 +121,11 @@ func (a *audit) judge(key, value []byte) (r session.Record, err error) {
 		a.under(r.Session)
 	case session.QueuePut:
 		a.owners.add(r.Session)
-		c := &auditedChunk{sid: r.Session, first: r.Seq, value: bytes.Clone(value)}
-		if err := c.each(func(*session.Record, owed) error { return nil }); err != nil {
-			return r, err
+		c := &storedChunk{sid: r.Session, first: r.Seq, value: bytes.Clone(value)}
+		for range c.deliveries(&err) {
+		}
+		if err != nil {
+			return r, sessionError(r.Session, err)
 		}
 		a.chunk = c
 		return r, errUnfit // until it is known what of it is owed
@@ -163,33 +165,6 @@ func (a *audit) under(sid uint64) {
 	}
 }
 
-// auditedChunk is what a session is owed, one chunk of it.
-type auditedChunk struct {
-	sid, first uint64
-	value      []byte
-	marks      *marks
-}
-
-// each visits what is owed.
-func (c *auditedChunk) each(visit func(*session.Record, owed) error) error {
-	r := session.Record{Session: c.sid}
-	for d := readChunk(c.first, c.value); ; {
-		o, ok, err := d.next(&r)
-		if err != nil {
-			return sessionError(c.sid, err)
-		}
-		if !ok {
-			return nil
-		}
-		if !c.marks.apply(c.first, &r, &o) {
-			continue
-		}
-		if err := visit(&r, o); err != nil {
-			return err
-		}
-	}
-}
-
 // endChunk judges the chunk that came last. What it is owed of messages that are gone is marked as settled.
 func (a *audit) endChunk(keep func(key, value []byte) error) error {
 	c := a.chunk
@@ -199,7 +174,8 @@ func (a *audit) endChunk(keep func(key, value []byte) error) error {
 	a.chunk = nil
 	left := 0
 	var gone []uint64
-	err := c.each(func(r *session.Record, o owed) error {
+	var err error
+	for r, o := range c.deliveries(&err) {
 		switch {
 		case r.Kind == session.QueueRelease:
 		case o.id != 0 && !a.messages.has(o.id): // messages come before
@@ -207,17 +183,16 @@ func (a *audit) endChunk(keep func(key, value []byte) error) error {
 			a.missingFor.add(c.sid)
 			a.lost++
 			gone = append(gone, r.Seq)
-			return nil
+			continue
 		case o.id == 0:
 			if _, err := parseMessage(o.inline); err != nil {
 				a.scan.problem("", fmt.Sprintf("session %d: delivery %d: %v", c.sid, r.Seq, err), "this delivery")
 				gone = append(gone, r.Seq)
-				return nil
+				continue
 			}
 		}
 		left++
-		return nil
-	})
+	}
 	if err != nil || left == 0 || a.known.has(c.sid) {
 		return nil // told already, or nothing is left
 	}

@@ -60,7 +60,7 @@ func (w *writer) init(db *pebble.DB, stats *counters) error {
 	w.queues = make(map[uint64]*queue)
 	w.ended = make(map[uint64]int)
 	w.nextMessage = 1
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixMessage}, UpperBound: []byte{prefixMessage + 1}})
+	it, err := db.NewIter(prefixBounds(prefixMessage))
 	if err != nil {
 		return err
 	}
@@ -316,13 +316,9 @@ func (w *writer) unrefDelivery(b *pebble.Batch, r *session.Record, first uint64)
 	} else if err != nil {
 		return err
 	}
-	var x session.Record
 	id := uint64(0)
-	for c := readChunk(first, value); ; {
-		o, ok, err := c.next(&x)
-		if err != nil || !ok {
-			break // unreadable: nothing to be known of it
-		}
+	c := storedChunk{sid: r.Session, first: first, value: value}
+	for x, o := range c.deliveries(&err) { // of what is unreadable nothing is to be known
 		if x.Seq == r.Seq {
 			id = o.id
 			break
@@ -365,59 +361,32 @@ func (w *writer) endSession(b *pebble.Batch, sid uint64) error {
 }
 
 func (w *writer) unrefSession(b *pebble.Batch, q *queue) error {
-	from := appendChunkKey(nil, q.sid, 0)
-	to := append(appendNumberKey(nil, prefixHot, q.sid), hotChunk+1)
+	bounds := chunkBounds(q.sid)
 	if w.it == nil {
-		it, err := w.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+		it, err := w.db.NewIter(bounds)
 		if err != nil {
 			return err
 		}
 		w.it = it
 	} else {
-		w.it.SetBounds(from, to)
+		w.it.SetBounds(bounds.LowerBound, bounds.UpperBound)
 	}
 	for w.it.First(); w.it.Valid(); {
-		first := parseChunkKey(w.it.Key())
-		value, m, err := nextChunk(w.it)
+		c, err := nextChunk(w.it)
 		if err != nil {
 			return err
 		}
-		var r session.Record
-		for c := readChunk(first, value); ; {
-			o, ok, err := c.next(&r)
-			if err != nil || !ok {
-				break
+		var unreadable error // then there is nothing to be known of it
+		for r, o := range c.deliveries(&unreadable) {
+			if r.Kind != session.QueuePut {
+				continue
 			}
-			if m.apply(first, &r, &o) && r.Kind == session.QueuePut {
-				if err := w.unref(b, o.id); err != nil {
-					return err
-				}
+			if err := w.unref(b, o.id); err != nil {
+				return err
 			}
 		}
 	}
 	return w.it.Error()
-}
-
-// nextChunk returns the chunk at which it stands and its marks, and moves on.
-func nextChunk(it *pebble.Iterator) (value []byte, m *marks, err error) {
-	sid, _ := keyNumber(it.Key())
-	first := parseChunkKey(it.Key())
-	if value, err = it.ValueAndErr(); err != nil {
-		return nil, nil, err
-	}
-	value = append([]byte(nil), value...) // moving on invalidates it
-	if !it.Next() || !isMarksKey(it.Key()) || parseChunkKey(it.Key()) != first {
-		return value, nil, it.Error()
-	}
-	if n, _ := keyNumber(it.Key()); n != sid {
-		return value, nil, nil
-	}
-	b, err := it.ValueAndErr()
-	if err == nil {
-		m, err = parseMarks(b)
-	}
-	it.Next()
-	return value, m, err
 }
 
 // endBatch drops what belongs to one batch.
