@@ -253,8 +253,7 @@ func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
 		return nil, err
 	}
 	found.StoreID = id
-	c.add(id, found)
-	return found, nil
+	return c.add(id, found), nil
 }
 
 // getMessage reads a message with a key of its own.
@@ -278,11 +277,17 @@ func (c *messageCache) lookUp(id uint64) *session.Message {
 	return nil
 }
 
-func (c *messageCache) add(id uint64, m *session.Message) {
+// add returns the message to use: m, unless somebody was faster.
+func (c *messageCache) add(id uint64, m *session.Message) *session.Message {
 	if m.Size() > maxCachedBytes {
-		return
+		return m
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slots[id%cacheSlots] = cachedMessage{id, m}
+	s := &c.slots[id%cacheSlots]
+	if s.id == id {
+		return s.m
+	}
+	*s = cachedMessage{id, m}
+	return m
 }
