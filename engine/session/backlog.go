@@ -31,16 +31,10 @@ func (m *more) queued() (messages, bytes int) {
 	return m.queue.n + m.backlog.n, m.queue.bytes + m.backlog.bytes
 }
 
-// full tells whether the queue could not take another message of this size.
-func (s *Session) full(size int) bool {
-	n, bytes := s.more.queued()
-	return n >= s.cfg.MaxQueuedMessages || bytes+size > s.cfg.MaxQueuedBytes
-}
-
-// over tells whether the queue holds more than its bounds allow.
-func (s *Session) over() bool {
-	n, bytes := s.more.queued()
-	return n > s.cfg.MaxQueuedMessages || bytes > s.cfg.MaxQueuedBytes
+// overfull tells whether the queue would hold more than its bounds allow with so many messages and bytes more.
+func (s *Session) overfull(messages, bytes int) bool {
+	n, size := s.more.queued()
+	return n+messages > s.cfg.MaxQueuedMessages || size+bytes > s.cfg.MaxQueuedBytes
 }
 
 // toBacklog tells whether a delivery that was recorded need not be kept in memory.
@@ -86,7 +80,7 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 		return
 	}
 	// What was parked in between is read again when it is wanted.
-	if q.From == b.first && (s.phase == connected || s.over()) {
+	if q.From == b.first && (s.phase == connected || s.overfull(0, 0)) {
 		if len(records) == 0 {
 			out.Drops.add(DropLost, b.n)
 			b.n = 0
@@ -99,7 +93,7 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 		if b.n <= 0 {
 			*b = backlog{}
 		}
-		for m.queue.n > 0 && s.over() {
+		for m.queue.n > 0 && s.overfull(0, 0) {
 			s.drop(m.queue.pop(), DropQueueFull, out)
 		}
 	}

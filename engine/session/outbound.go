@@ -219,7 +219,7 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 		return Dropped
 	}
 	m := s.extra()
-	for s.full(size) {
+	for s.overfull(1, size) {
 		if r.Overflow == Refuse {
 			return Refused
 		}
@@ -250,6 +250,11 @@ func (s *Session) enqueue(o *Outgoing, r *Route, qos codec.QoS, retain bool, out
 
 func (s *Session) drop(e entry, why DropReason, out *Output) {
 	out.Drops.add(why, 1)
+	s.recordGone(&e, out)
+}
+
+// recordGone records that nothing is owed of e any more.
+func (s *Session) recordGone(e *entry, out *Output) {
 	if s.durable() && e.qos > 0 {
 		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
 	}
@@ -318,9 +323,7 @@ func (s *Session) settled(e *entry, out *Output) {
 	} else {
 		s.open--
 	}
-	if s.durable() {
-		out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
-	}
+	s.recordGone(e, out)
 	s.more.inflight.settle(e)
 	out.Acked = true
 }
@@ -446,9 +449,7 @@ func (s *Session) releaseShared(out *Output) {
 		if e.state == awaitsResend {
 			m.resend--
 		}
-		if s.durable() {
-			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
-		}
+		s.recordGone(e, out)
 		m.inflight.settle(e)
 	})
 	m.queue.filter(func(e *entry) bool {
@@ -456,9 +457,7 @@ func (s *Session) releaseShared(out *Output) {
 			return true
 		}
 		out.Redispatch = append(out.Redispatch, Redispatch{e.group, e.msg})
-		if s.durable() && e.qos > 0 {
-			out.record(Record{Kind: QueueDelete, Session: s.ID, Seq: e.seq, Message: e.msg})
-		}
+		s.recordGone(e, out)
 		return false
 	})
 }
