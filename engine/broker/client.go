@@ -152,7 +152,7 @@ func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 func (l *Loop) begin(c *client, out *session.Output) {
 	out.Room = l.b.opts.MaxOutboundBytes - int(c.buffered.Load())
 	if l.b.store != nil {
-		out.DurableUpTo, out.Unavailable = l.b.durableUpTo.Load(), l.b.store.Unavailable()
+		out.DurableUpTo = l.b.durableUpTo.Load()
 	}
 	if c.out != nil {
 		out.Frames = c.out.B
@@ -165,7 +165,6 @@ func (l *Loop) begin(c *client, out *session.Output) {
 // in the order of the lock. It returns the ticket to wait for, 0 for none.
 func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	ticket = l.record(c, out)
-	l.holdFor(c, out)
 	if out.HasRead {
 		out.HasRead = false
 		l.read(c, out.Read)

@@ -39,6 +39,12 @@ func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.closeConn(cn)
 }
 
+// refuseClient turns a client away that the handshake had let in.
+func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, why string) {
+	l.write(cn, session.AppendRefusal(l.scratch[:0], h, code, why))
+	l.refuseConn(cn, code, why)
+}
+
 // accept gives the connection its session: a new one, or the one that its Client Identifier names [MQTT-3.1.2-4, -5, -6].
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
@@ -49,15 +55,13 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 		if b.store != nil && ((h.Expiry > 0 || old != nil && old.resumable.Load()) && b.store.Err() != nil ||
 			h.Expiry > 0 && old == nil && b.store.Unavailable()) {
 			sh.mu.Unlock()
-			l.write(cn, session.AppendRefusal(l.scratch[:0], h, codec.ServerUnavailable, "the store takes nothing new"))
-			l.refuseConn(cn, codec.ServerUnavailable, "the store takes nothing new")
+			l.refuseClient(cn, h, codec.ServerUnavailable, "the store takes nothing new")
 			return
 		}
 		if old == nil || h.CleanStart {
 			if old == nil && b.opts.MaxSessions > 0 && b.sessions.Load() >= int64(b.opts.MaxSessions) {
 				sh.mu.Unlock()
-				l.write(cn, session.AppendRefusal(l.scratch[:0], h, codec.QuotaExceeded, "too many sessions"))
-				l.refuseConn(cn, codec.QuotaExceeded, "too many sessions")
+				l.refuseClient(cn, h, codec.QuotaExceeded, "too many sessions")
 				return
 			}
 			c := b.newClient(l)

@@ -222,6 +222,9 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 		}
 		b = b[f.Size:]
 		l.stats.packetsIn++
+		if f.Type == codec.TypeSubscribe {
+			out.Unavailable = l.b.unavailable()
+		}
 		c.s.Packet(f, now, out)
 		if len(out.Records) > 0 {
 			l.record(c, out)
@@ -273,7 +276,7 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 			l.helpOthers(now)
 		}
 		if qos > 0 {
-			l.unacked = unacked{conn: cn, client: c, id: id, qos: qos, code: code, ticket: ticket}
+			l.unacked = unacked{cn, c, id, qos, code, ticket, qos == codec.QoS2}
 		}
 	}
 	for _, r := range out.Redispatch {
@@ -299,8 +302,7 @@ type unacked struct {
 	qos    codec.QoS
 	code   codec.ReasonCode
 	ticket uint64 // of the store, 0 = none to wait for
-
-	refused bool // it was not even routed
+	joined bool   // to part when its own records have joined
 }
 
 // acknowledgeLocked answers the PUBLISH in l.unacked. Caller holds c.mu, and the connection is still c's.
@@ -310,17 +312,12 @@ func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
 	start := len(out.Frames)
 	c.s.Acknowledge(u.id, u.qos, u.code, out)
 	ticket := max(u.ticket, l.record(c, out))
-	u.part(l)
+	if u.joined {
+		l.part()
+	}
 	if ticket > 0 {
 		c.s.Hold(ticket, start, out)
 		l.holdFor(c, out)
-	}
-}
-
-// part ends the group of records that act began.
-func (u *unacked) part(l *Loop) {
-	if u.qos == codec.QoS2 && !u.refused {
-		l.part()
 	}
 }
 
@@ -335,7 +332,9 @@ func (l *Loop) acknowledge(now Time) {
 		l.unacked = unacked{}
 		c.s.AcknowledgeLate(u.id, u.qos, u.code, out)
 		l.record(c, out)
-		u.part(l)
+		if u.joined {
+			l.part()
+		}
 		c.mu.Unlock()
 		return
 	}

@@ -35,19 +35,18 @@ func (l *Loop) part() {
 	}
 }
 
-// record hands the records of out to the store. Caller holds the lock of the client they are of. It returns the ticket to wait for, 0
-// for none.
+// record hands the records of out to the store, and sees that what was held is released one day. Caller holds the lock of the client
+// they are of. It returns the ticket to wait for, 0 for none.
 func (l *Loop) record(c *client, out *session.Output) (ticket uint64) {
-	if len(out.Records) == 0 {
-		return 0
+	if len(out.Records) > 0 {
+		ticket = l.b.store.Append(out.Records)
+		clear(out.Records)
+		out.Records = out.Records[:0]
+		if out.Ended {
+			atomicMax(&l.b.ended, ticket)
+		}
+		c.s.Recorded(ticket, out)
 	}
-	ticket = l.b.store.Append(out.Records)
-	clear(out.Records)
-	out.Records = out.Records[:0]
-	if out.Ended {
-		atomicMax(&l.b.ended, ticket)
-	}
-	c.s.Recorded(ticket, out)
 	l.holdFor(c, out)
 	return ticket
 }
@@ -135,7 +134,7 @@ func (l *Loop) wouldRecord(c *client, m *session.Message) bool {
 func (l *Loop) refusePublish(cn *Conn, c *client, id uint16, qos codec.QoS, now Time) {
 	l.stats.refusedPublish++
 	if cn.version == codec.V5 {
-		l.unacked = unacked{conn: cn, client: c, id: id, qos: qos, code: codec.QuotaExceeded, refused: true}
+		l.unacked = unacked{conn: cn, client: c, id: id, qos: qos, code: codec.QuotaExceeded}
 		return
 	}
 	l.withClient(cn, now, func(s *session.Session, out *session.Output) {

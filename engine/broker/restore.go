@@ -3,9 +3,9 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
+	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
@@ -79,8 +79,7 @@ func (r *restorer) visit(rec session.Record) error {
 
 func (r *restorer) beginSession(rec *session.Record) {
 	b := r.b
-	for id := b.nextID.Load(); id < rec.Session && !b.nextID.CompareAndSwap(id, rec.Session); id = b.nextID.Load() {
-	}
+	atomicMax(&b.nextID, rec.Session)
 	r.state = rec.State
 	if rec.State.Group != "" {
 		r.group = &restoredGroup{name: rec.State.Group, id: rec.Session}
@@ -126,8 +125,8 @@ func (r *restorer) endSession() {
 
 // restoreGroup gives a group back what waited for its members, or forgets it if there are none any more.
 func (b *Broker) restoreGroup(r *restoredGroup) {
-	name, filter, _ := strings.Cut(strings.TrimPrefix(r.name, "$share/"), "/")
-	g := b.router.Group(name, filter)
+	name, filter, _, _ := codec.SplitShare([]byte(r.name))
+	g := b.router.Group(string(name), string(filter))
 	if g == nil {
 		b.loops[0].appendOne(session.Record{Kind: session.SessionDelete, Session: r.id})
 		return

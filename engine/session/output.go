@@ -12,7 +12,7 @@ type Output struct {
 	Room int
 	// DurableUpTo is the newest ticket that is on disk. Set by the caller.
 	DurableUpTo uint64
-	// Unavailable says that the store takes nothing new. Set by the caller.
+	// Unavailable says that the store takes nothing new. Set by the caller before a SUBSCRIBE.
 	Unavailable bool
 
 	Publish    Message // to be routed when HasPublish; borrowed from the packet
