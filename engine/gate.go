@@ -63,8 +63,9 @@ func connectionsFor(descriptors uint64) int {
 	return int(min(descriptors-reserve, most))
 }
 
-// descriptorLimit returns the limit of open file descriptors of this process.
-func descriptorLimit() uint64 {
+// DescriptorLimit returns the limit of open file descriptors of this process: what
+// connections, and a store beside them, have to share.
+func DescriptorLimit() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 1024

@@ -77,7 +77,7 @@ func (o Options) withDefaults() Options {
 		o.Loops = min(runtime.NumCPU(), maxLoops)
 	}
 	if o.MaxConnections == 0 {
-		o.MaxConnections = connectionsFor(descriptorLimit())
+		o.MaxConnections = connectionsFor(DescriptorLimit())
 	}
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = defaultShutdownTimeout

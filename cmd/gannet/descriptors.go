@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"syscall"
 
 	"github.com/gannetmq/gannet/engine"
 )
@@ -20,15 +19,6 @@ func storeDescriptors(limit uint64) int {
 	return int(max(min(most, int64(limit/4)-otherDescriptors), 1))
 }
 
-// descriptorLimit is the limit of open file descriptors of this process. The Go runtime has raised the soft limit to the hard one.
-func descriptorLimit() uint64 {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 1024
-	}
-	return uint64(limit.Cur)
-}
-
 // fitConnections lowers a configured bound of connections to what the descriptors allow beside a store.
 func fitConnections(o *engine.Options, log *slog.Logger) {
 	fits := engine.DefaultOptions().MaxConnections
@@ -36,6 +26,6 @@ func fitConnections(o *engine.Options, log *slog.Logger) {
 		return
 	}
 	log.Warn("max-connections lowered: the limit of file descriptors has to do for the store as well",
-		"asked", o.MaxConnections, "allowed", fits, "descriptors", descriptorLimit())
+		"asked", o.MaxConnections, "allowed", fits, "descriptors", engine.DescriptorLimit())
 	o.MaxConnections = fits
 }

@@ -57,7 +57,7 @@ func storeOptions(c *config.Config, log *slog.Logger) persist.Options {
 		MaxPendingBytes: c.MaxPendingBytes,
 		MaxStoreBytes:   c.MaxStoreBytes,
 		Window:          int(c.MaxInflight),
-		MaxOpenFiles:    storeDescriptors(descriptorLimit()),
+		MaxOpenFiles:    storeDescriptors(engine.DescriptorLimit()),
 		Log:             log,
 	}
 	if c.Durability == config.OS {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/gannetmq/gannet/persist"
 )
@@ -31,7 +27,6 @@ func storeVerify(_ context.Context, j *storeJob) (int, error) {
 
 // storeRepair is `gannet store repair`.
 func storeRepair(_ context.Context, j *storeJob) (int, error) {
-	before := damagedOriginals(j.dir)
 	report, err := persist.Repair(j.dir, j.progress.show)
 	if err != nil {
 		return 0, err
@@ -43,24 +38,8 @@ func storeRepair(_ context.Context, j *storeJob) (int, error) {
 	}
 	writeProblems(j.stdout, report.Problems)
 	fmt.Fprintf(j.stdout, "store %s: repaired: %s, %s kept\n", j.dir, count(len(report.Problems), "problem"), count(int(report.Kept), "key"))
-	for _, path := range damagedOriginals(j.dir) {
-		if !slices.Contains(before, path) {
-			fmt.Fprintf(j.stdout, "store %s: the damaged original is %s: remove it when nothing is missing\n", j.dir, path)
-		}
-	}
+	fmt.Fprintf(j.stdout, "store %s: the damaged original is %s: remove it when nothing is missing\n", j.dir, report.Original)
 	return statusSuccess, nil
-}
-
-// damagedOriginals lists what repairs of the store in dir left beside it.
-func damagedOriginals(dir string) (paths []string) {
-	parent, base := filepath.Split(dir)
-	entries, _ := os.ReadDir(filepath.Clean(parent)) // an error leaves the name out, not more
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), base+".damaged-") {
-			paths = append(paths, parent+e.Name())
-		}
-	}
-	return paths
 }
 
 // writeProblems prints a line for each.
