@@ -191,3 +191,21 @@ func TestQoS2WhoseConnectionWasTakenOverWhileItWasRoutedIsKnownAfterACrash(t *te
 	pub.expectAck(codec.TypePubrec, 1, codec.Success)
 	sub.expectNothing()
 }
+
+func TestFailedReadOfASessionThatEndedIsForgotten(t *testing.T) {
+	r, store := manual(t, 1, nil)
+	sub := r.durable(store, 0, durable("sub", codec.V5))
+	sub.subscribeDurably(store, "t", codec.QoS1)
+	sub.gone()
+	pub := r.connect(0, connectAs("pub", codec.V311))
+	pub.publish("t", "x", codec.QoS1, 1)
+	r.commitAll(store)
+	r.durable(store, 0, durable("sub", codec.V5))
+	r.open(0, connectAs("sub", codec.V5)) // Clean Start
+	r.commitAll(store)
+	store.answer(rnd0(), true)
+	r.settle()
+	if n := len(r.loops[0].failedReads); n > 0 {
+		t.Errorf("%d reads are to be tried again", n)
+	}
+}

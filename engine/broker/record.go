@@ -84,6 +84,10 @@ func (l *Loop) loaded(c *client, r *loaded, now Time) {
 		c.mu.Unlock()
 		return
 	}
+	if c.s.Ended() { // while its queue was read: whatever became of that
+		c.mu.Unlock()
+		return
+	}
 	l.begin(c, out)
 	c.s.Loaded(r.query, r.records, r.err != nil, now, out)
 	l.end(c, out)
