@@ -102,7 +102,7 @@ func TestQueueOfAParkedSessionIsInTheStoreOnly(t *testing.T) {
 }
 
 // [MQTT-3.3.1-1]
-func TestAfterARestartOnlyWhatMayHaveBeenSentHasDup(t *testing.T) {
+func TestAfterARestartWhatMayHaveBeenSentHasDup(t *testing.T) {
 	for parked := range 3 { // how often before
 		r, store := manual(t, 1, func(o *Options) { o.Session.MaxInflight, o.Session.QueueWindow = 2, 1 })
 		sub := r.durable(store, 0, durable("sub", codec.V5))
@@ -125,7 +125,8 @@ func TestAfterARestartOnlyWhatMayHaveBeenSentHasDup(t *testing.T) {
 			r.commitAll(store)
 			r.answerAll(store)
 			p := sub.expectPublish("t", fmt.Sprint(i))
-			if p.Dup != (i < 2) {
+			// Of a session that was connected nobody knows how far its client had got.
+			if sent := i < 2; p.Dup != sent && (sent || parked > 0) {
 				t.Errorf("parked %d times: message %d has dup %v", parked, i, p.Dup)
 			}
 			sub.puback(p.PacketID)
