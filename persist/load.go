@@ -153,18 +153,30 @@ func (p *Pebble) parts(n int) (all []part, err error) {
 			lower = upper
 		}
 	}
-	if first, last, err = p.keyRange(prefixSession); err != nil {
+	sessions, err := p.sessionParts(n)
+	if err != nil {
+		return nil, err
+	}
+	sessions[len(sessions)-1].last = math.MaxUint64 // of a session without a state there may be more
+	sessions[0].first = 0
+	return append(all, sessions...), nil
+}
+
+// sessionParts cuts the sessions into about n parts with as many numbers each.
+func (p *Pebble) sessionParts(n int) (parts []part, err error) {
+	first, last, err := p.keyRange(prefixSession)
+	if err != nil {
 		return nil, err
 	}
 	from, _ := keyNumber(first)
 	to, _ := keyNumber(last)
-	sessions := []part{{first: 0}}
+	parts = []part{{first: from}}
 	for _, x := range cutNumbers(from, to, n) {
-		sessions[len(sessions)-1].last = x - 1
-		sessions = append(sessions, part{first: x})
+		parts[len(parts)-1].last = x - 1
+		parts = append(parts, part{first: x})
 	}
-	sessions[len(sessions)-1].last = math.MaxUint64
-	return append(all, sessions...), nil
+	parts[len(parts)-1].last = to
+	return parts, nil
 }
 
 // keyRange returns the first and the last key with a prefix, nil if there is none.

@@ -234,6 +234,16 @@ func (m *Memory) applyOne(r session.Record) {
 	}
 }
 
+// Estimate counts.
+func (m *Memory) Estimate() (sessions, filters int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		filters += len(s.subscriptions)
+	}
+	return len(m.sessions), filters
+}
+
 // Load visits what is durable, as one part; see broker.Store. The order is the same for the same contents.
 func (m *Memory) Load(visitor func() func(session.Record) error) error {
 	visit := visitor()

@@ -23,6 +23,7 @@ type store interface {
 	Append(records []session.Record) (ticket uint64)
 	Together() sync.Locker
 	Read(q session.QueueRead, done func([]session.Record, error))
+	Estimate() (sessions, filters int)
 	Load(visitor func() func(session.Record) error) error
 	OnDurable(tell func(ticket uint64))
 	Unavailable() bool

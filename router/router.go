@@ -72,6 +72,14 @@ func New[S comparable](cfg Config) *Router[S] {
 	}
 }
 
+// Reserve makes room for so many different filters without a wildcard in a Router that is still empty, so that its tables need
+// not grow step by step. Not safe for concurrent use.
+func (r *Router[S]) Reserve(filters int) {
+	for i := range r.exact {
+		r.exact[i].filters.reserve(filters / len(r.exact))
+	}
+}
+
 // Subscribe adds the subscription of s to filter, or replaces its options if
 // there is one [MQTT-3.8.4-3]. group is the share name of a shared subscription
 // and "" for an ordinary one; the two and any other group are independent.

@@ -63,6 +63,9 @@ type Store interface {
 	// Read calls done with what q asks for, once, in order, on a goroutine of the store or of the caller. A session has one read
 	// under way at a time.
 	Read(q session.QueueRead, done func([]session.Record, error))
+	// Estimate tells about how many sessions Load will visit, and how many different Topic Filters without a wildcard. Only
+	// before Load; it may be wrong.
+	Estimate() (sessions, filters int)
 	// Load calls visitor once for each of the parts that it loads concurrently, and what it returns for every record of that part
 	// that is alive: a session before what belongs to it, queues in order. Only before the first Append.
 	Load(visitor func() func(session.Record) error) error
@@ -165,6 +168,13 @@ type registryShard struct {
 func (r *registry) init() {
 	for i := range r.shards {
 		r.shards[i].m = make(map[string]*client)
+	}
+}
+
+// reserve makes room for so many sessions, while there are none: growing as they come costs a third of bringing back a million.
+func (r *registry) reserve(sessions int) {
+	for i := range r.shards {
+		r.shards[i].m = make(map[string]*client, sessions/len(r.shards))
 	}
 }
 

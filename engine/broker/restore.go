@@ -19,6 +19,9 @@ func (b *Broker) Restore(now Time) error {
 	for _, l := range b.loops {
 		l.startTimers(now)
 	}
+	sessions, filters := b.store.Estimate()
+	b.registry.reserve(sessions)
+	b.router.Reserve(filters)
 	var mu sync.Mutex
 	var parts []*restorer
 	err := b.store.Load(func() func(session.Record) error {
