@@ -11,68 +11,109 @@ import (
 // much memory as is needed, and after a wave of connections that is what the process would go on holding, though nobody
 // allocates any more and so nothing ever triggers the next collection. KeepMemory resolves both: the room for garbage
 // is relative up to a bound, and when the process falls quiet it collects once and gives back what is free.
+//
+// While a store is loaded there is a third rule: what comes back stays, so to collect meanwhile would free next to nothing, and cost a
+// third of a start with a million sessions.
 
 const (
 	memoryInterval = 2 * time.Second
 	// gcRoomBytes is how much garbage a heap may hold before it is collected, unless that is less than the live heap itself.
 	gcRoomBytes = 256 << 20
+	// loadRoomBytes is the same while the store is loaded, unless a quarter of the machine's memory is less.
+	loadRoomBytes = 1 << 30
+	// minHeapBytes is what the collector takes a smaller heap for.
+	minHeapBytes = 4 << 20
 	// quietBytes is how much may be allocated in one interval by a process that counts as quiet.
 	quietBytes = 1 << 20
 	// tidyBytes is how much must be gained before a quiet process is tidied.
 	tidyBytes = 4 << 20
 )
 
-// KeepMemory governs the collector of this process until the returned function is called, which also ends its goroutine. gcPercent
-// is the target while the heap is small, as of GOGC. It is for a program that is the broker and little else.
-func KeepMemory(gcPercent int) (stop func()) {
-	k := &memoryKeeper{gcPercent: gcPercent, quit: make(chan struct{}), joined: make(chan struct{})}
-	old := debug.SetGCPercent(gcPercent)
-	k.set = gcPercent
-	go k.run()
-	return func() {
-		close(k.quit)
-		<-k.joined
-		debug.SetGCPercent(old)
-	}
-}
-
-type memoryKeeper struct {
+// MemoryKeeper governs the collector of this process.
+type MemoryKeeper struct {
 	gcPercent    int
-	set          int // what the collector was told last
+	set          int           // what the collector was told last
+	loadRoom     uint64        // bytes
+	loading      chan struct{} // closed by Loaded
 	allocated    uint64
 	tidied       bool // in this quiet time
 	quit, joined chan struct{}
 }
 
-func (k *memoryKeeper) run() {
-	defer close(k.joined)
+// KeepMemory governs the collector until Stop is called, which also ends its goroutine. gcPercent is the target while the heap is small,
+// as of GOGC. It is for a program that is the broker and little else. Until Loaded is called the process is taken to be loading what it
+// will keep.
+func KeepMemory(gcPercent int) *MemoryKeeper {
+	k := &MemoryKeeper{gcPercent: gcPercent, loadRoom: min(loadRoomBytes, memoryTotal()/4),
+		loading: make(chan struct{}), quit: make(chan struct{}), joined: make(chan struct{})}
+	k.set = k.whileLoading(0)
+	old := debug.SetGCPercent(k.set)
+	go func() {
+		defer close(k.joined)
+		k.run()
+		debug.SetGCPercent(old)
+	}()
+	return k
+}
+
+// Loaded ends the time of loading. Called once.
+func (k *MemoryKeeper) Loaded() { close(k.loading) }
+
+// Stop gives the collector back as it was. Called once.
+func (k *MemoryKeeper) Stop() {
+	close(k.quit)
+	<-k.joined
+}
+
+func (k *MemoryKeeper) run() {
 	t := time.NewTicker(memoryInterval)
 	defer t.Stop()
 	s := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
+	loading := k.loading
 	for {
 		select {
 		case <-k.quit:
 			return
+		case <-loading:
+			loading = nil
 		case <-t.C:
 		}
 		metrics.Read(s)
-		percent, tidy := k.decide(s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64(), s[3].Value.Uint64())
-		if percent != k.set {
-			k.set = percent
-			debug.SetGCPercent(percent)
+		live := s[1].Value.Uint64()
+		if loading != nil {
+			k.tell(k.whileLoading(live))
+			continue
 		}
+		percent, tidy := k.decide(s[0].Value.Uint64(), live, s[2].Value.Uint64(), s[3].Value.Uint64())
+		k.tell(percent)
 		if tidy {
 			debug.FreeOSMemory()
 		}
 	}
 }
 
+// tell sets the target of the collector.
+func (k *MemoryKeeper) tell(percent int) {
+	if percent != k.set {
+		k.set = percent
+		debug.SetGCPercent(percent)
+	}
+}
+
+// whileLoading is the target while so many bytes were live at the last collection.
+func (k *MemoryKeeper) whileLoading(live uint64) int {
+	if k.gcPercent <= 100 {
+		return k.gcPercent // somebody is short of memory
+	}
+	return max(k.gcPercent, int(k.loadRoom*100/max(live, minHeapBytes)))
+}
+
 // decide judges one interval: allocated in all so far, live at the last collection, objects dead or alive now, and free but not given
 // back, all in bytes.
-func (k *memoryKeeper) decide(allocated, live, objects, free uint64) (percent int, tidy bool) {
+func (k *MemoryKeeper) decide(allocated, live, objects, free uint64) (percent int, tidy bool) {
 	percent = k.gcPercent
 	if percent > 100 && live > 0 {
 		percent = max(100, min(percent, int(gcRoomBytes*100/live)))

@@ -3,7 +3,7 @@ package engine
 import "testing"
 
 func TestMemoryIsGivenBackOncePerQuietTime(t *testing.T) {
-	k := &memoryKeeper{gcPercent: 400}
+	k := &MemoryKeeper{gcPercent: 400}
 	const mb = 1 << 20
 	steps := []struct {
 		allocated, live, objects, free uint64
@@ -24,11 +24,30 @@ func TestMemoryIsGivenBackOncePerQuietTime(t *testing.T) {
 			t.Errorf("step %d: %d%% tidy %v, want %d%% %v", i, percent, tidy, s.percent, s.tidy)
 		}
 	}
-	if percent, _ := (&memoryKeeper{gcPercent: 50}).decide(0, 1000*mb, 0, 0); percent != 50 {
+	if percent, _ := (&MemoryKeeper{gcPercent: 50}).decide(0, 1000*mb, 0, 0); percent != 50 {
 		t.Errorf("a strict target became %d%%", percent)
 	}
 }
 
 func TestMemoryKeeperStops(t *testing.T) {
-	KeepMemory(400)()
+	k := KeepMemory(400)
+	k.Loaded()
+	k.Stop()
+	KeepMemory(400).Stop() // what never was loaded
+}
+
+func TestMemoryHasRoomWhileLoading(t *testing.T) {
+	const mb = 1 << 20
+	k := &MemoryKeeper{gcPercent: 400, loadRoom: 1024 * mb}
+	for _, s := range []struct {
+		live    uint64
+		percent int
+	}{{0, 25600}, {64 * mb, 1600}, {4096 * mb, 400}} {
+		if percent := k.whileLoading(s.live); percent != s.percent {
+			t.Errorf("%d MB live: %d%%, want %d%%", s.live/mb, percent, s.percent)
+		}
+	}
+	if percent := (&MemoryKeeper{gcPercent: 50, loadRoom: 1024 * mb}).whileLoading(0); percent != 50 {
+		t.Errorf("a strict target became %d%%", percent)
+	}
 }

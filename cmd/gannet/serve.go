@@ -84,7 +84,8 @@ func newLogger(w io.Writer, c *config.Config) *slog.Logger {
 
 // runServer opens the store and the listeners, serves until ctx ends and closes what it opened. users may be nil.
 func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
-	defer engine.KeepMemory(c.GOGC)()
+	memory := engine.KeepMemory(c.GOGC)
+	defer memory.Stop()
 	if c.MemoryLimit > 0 {
 		debug.SetMemoryLimit(c.MemoryLimit)
 	}
@@ -99,15 +100,16 @@ func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *sl
 	if err != nil {
 		return err
 	}
-	return errors.Join(serveClients(ctx, c, options, keeper, log), keeper.close())
+	return errors.Join(serveClients(ctx, c, options, keeper, memory, log), keeper.close())
 }
 
 // serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
-func serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, log *slog.Logger) error {
+func serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, log *slog.Logger) error {
 	server, err := keeper.newServer(options, log)
 	if err != nil {
 		return err
 	}
+	memory.Loaded()
 	log.Info("broker started", "version", versionText())
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
