@@ -222,8 +222,8 @@ type cachedMessage struct {
 }
 
 const (
-	cacheSlots     = 4096
-	maxCachedBytes = 2 << 10 // of one message: the cache keeps no more than 8 MiB
+	cacheSlots     = 16384
+	maxCachedBytes = 1 << 10 // of one message: the cache keeps no more than 16 MiB
 )
 
 // shared returns a message with a key of its own.
@@ -237,8 +237,7 @@ func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
 			return nil, err
 		}
 	}
-	m.key = appendNumberKey(m.key[:0], prefixMessage, id)
-	if !m.it.SeekGE(m.key) || !bytes.Equal(m.it.Key(), m.key) {
+	if !m.find(id) {
 		if err := m.it.Error(); err != nil {
 			return nil, err
 		}
@@ -254,6 +253,25 @@ func (m *messageReader) shared(id uint64) (_ *session.Message, err error) {
 	}
 	found.StoreID = id
 	return c.add(id, found), nil
+}
+
+// maxSteps is how many messages it is cheaper to step over than to seek, which goes through all levels of the store.
+const maxSteps = 8
+
+// find puts the iterator on a message.
+func (m *messageReader) find(id uint64) bool {
+	m.key = appendNumberKey(m.key[:0], prefixMessage, id)
+	for step := 0; m.it.Valid() && step < maxSteps; step++ {
+		switch bytes.Compare(m.it.Key(), m.key) {
+		case 0:
+			return true
+		case 1: // it is further back
+			step = maxSteps
+		default:
+			m.it.Next()
+		}
+	}
+	return m.it.SeekGE(m.key) && bytes.Equal(m.it.Key(), m.key)
 }
 
 // getMessage reads a message with a key of its own.
