@@ -18,13 +18,13 @@ func TestEstimateIsNearTheTruth(t *testing.T) {
 		sessions int
 		filters  int
 	}{
-		"in a row":         {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
-		"at random":        {func(i uint64) uint64 { return 1 + i*1000 + i*i%997 }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
-		"one filter":       {func(i uint64) uint64 { return i + 1 }, func(uint64) string { return "f" }, n, 0},
-		"wildcards":        {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint("f/", i, "/#") }, n, 0},
-		"every other":      {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint([]string{"f/", "$share/g/"}[i%2], i) }, n, n / 2},
-		"a few far away":   {func(i uint64) uint64 { return (i + 1) << (40 * (1 - min(1, i/100))) }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
-		"none":             {nil, nil, 0, 0},
+		"in a row":       {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
+		"at random":      {func(i uint64) uint64 { return 1 + i*1000 + i*i%997 }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
+		"one filter":     {func(i uint64) uint64 { return i + 1 }, func(uint64) string { return "f" }, n, 0},
+		"wildcards":      {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint("f/", i, "/#") }, n, 0},
+		"every other":    {func(i uint64) uint64 { return i + 1 }, func(i uint64) string { return fmt.Sprint([]string{"f/", "$share/g/"}[i%2], i) }, n, n / 2},
+		"a few far away": {func(i uint64) uint64 { return (i + 1) << (40 * (1 - min(1, i/100))) }, func(i uint64) string { return fmt.Sprint("f/", i) }, n, n},
+		"none":           {nil, nil, 0, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func DefaultConfig() Config {
 		MaxSubscriptions:  10000,
 		MaxQueuedMessages: 10000,
 		MaxQueuedBytes:    64 << 20,
-		QueueWindow:       256,
+		QueueWindow:       1024,
 		QueueWindowBytes:  256 << 10,
 		MaxHeldAcks:       65535,
 	}

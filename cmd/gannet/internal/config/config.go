@@ -102,7 +102,7 @@ func Default() Config {
 		MaxQueuedBytes:         64 << 20,
 		MaxGroupQueuedMessages: 100_000,
 		MaxGroupQueuedBytes:    256 << 20,
-		QueueWindow:            256,
+		QueueWindow:            1024,
 		QueueWindowBytes:       256 << 10,
 		MaxOutboundBytes:       1 << 20,
 		MaxRetainedBytes:       1 << 30,
