@@ -71,6 +71,13 @@ func (c *client) more() *clientExtra {
 	return c.extra
 }
 
+// less lets go of what c no longer needs, a tenth of what a parked session costs. Caller holds c.mu.
+func (c *client) less(durableUpTo uint64) {
+	if x := c.extra; x != nil && len(x.groups) == 0 && len(x.replays) == 0 && !x.holding && !x.replaying && x.gate <= durableUpTo {
+		c.extra = nil
+	}
+}
+
 // Transport is one network connection as the broker sees it. All calls come from the owner loop.
 type Transport interface {
 	// Write takes all of b before it returns, copying what the socket does not take. It may close the connection and

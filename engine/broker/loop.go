@@ -639,6 +639,7 @@ func (l *Loop) releaseDurable(now Time) {
 			if c.extra.holding = c.conn != nil; c.extra.holding {
 				l.b.loops[c.conn.owner].box.post(item{kind: itemHold, client: c}) // it moved
 			}
+			c.less(upTo)
 			c.mu.Unlock()
 			continue
 		}
@@ -648,6 +649,7 @@ func (l *Loop) releaseDurable(now Time) {
 			keep = append(keep, c)
 		} else {
 			c.extra.holding = false
+			c.less(upTo)
 		}
 		l.end(c, out)
 		if !gated && c.out != nil && !c.dirty {
@@ -761,6 +763,7 @@ func (l *Loop) park(c *client, now Time) {
 	l.parked.w.put(c, c.s.Deadline(), session.Never)
 	l.parked.mu.Unlock()
 	c.parkLoop = int16(l.index)
+	c.less(l.b.durableUpTo.Load())
 }
 
 // unpark takes c off whatever parking wheel it is on. Caller holds c.mu.
