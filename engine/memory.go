@@ -18,7 +18,7 @@ import (
 const (
 	memoryInterval = 2 * time.Second
 	// gcRoomBytes is how much garbage a heap may hold before it is collected, unless that is less than the live heap itself.
-	gcRoomBytes = 256 << 20
+	gcRoomBytes = 64 << 20
 	// loadRoomBytes is the same while the store is loaded, unless a quarter of the machine's memory is less.
 	loadRoomBytes = 1 << 30
 	// minHeapBytes is what the collector takes a smaller heap for.

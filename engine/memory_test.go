@@ -10,13 +10,13 @@ func TestMemoryIsGivenBackOncePerQuietTime(t *testing.T) {
 		percent                        int
 		tidy                           bool
 	}{
-		{100 * mb, 20 * mb, 60 * mb, 0, 400, false},             // a wave of connections
-		{100*mb + 1000, 20 * mb, 60 * mb, 0, 400, true},         // over: 40 MB of garbage
-		{100*mb + 2000, 30 * mb, 30 * mb, 10 * mb, 400, false},  // once is enough
-		{200 * mb, 128 * mb, 130 * mb, 10 * mb, 200, false},     // a larger heap has less room in proportion
-		{200*mb + 1000, 128 * mb, 130 * mb, 1 * mb, 200, false}, // nothing to gain
-		{200*mb + 2000, 128 * mb, 130 * mb, 9 * mb, 200, true},  // free, but still held
-		{900 * mb, 2000 * mb, 2100 * mb, 0, 100, false},         // never less than the live heap
+		{100 * mb, 10 * mb, 50 * mb, 0, 400, false},            // a wave of connections
+		{100*mb + 1000, 10 * mb, 50 * mb, 0, 400, true},        // over: 40 MB of garbage
+		{100*mb + 2000, 15 * mb, 15 * mb, 10 * mb, 400, false}, // once is enough
+		{200 * mb, 32 * mb, 34 * mb, 10 * mb, 200, false},      // a larger heap has less room in proportion
+		{200*mb + 1000, 32 * mb, 34 * mb, 1 * mb, 200, false},  // nothing to gain
+		{200*mb + 2000, 32 * mb, 34 * mb, 9 * mb, 200, true},   // free, but still held
+		{900 * mb, 2000 * mb, 2100 * mb, 0, 100, false},        // never less than the live heap
 	}
 	for i, s := range steps {
 		percent, tidy := k.decide(s.allocated, s.live, s.objects, s.free)
