@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -17,8 +18,10 @@ import (
 
 const (
 	memoryInterval = 2 * time.Second
-	// gcRoomBytes is how much garbage a heap may hold before it is collected, unless that is less than the live heap itself.
+	// gcRoomBytes is how much garbage a heap may hold before it is collected, unless what is scanned of it is more.
 	gcRoomBytes = 64 << 20
+	// minRoomBytes is how much it may hold in any case.
+	minRoomBytes = 8 << 20
 	// loadRoomBytes is the same while the store is loaded, unless a quarter of the machine's memory is less.
 	loadRoomBytes = 1 << 30
 	// minHeapBytes is what the collector takes a smaller heap for.
@@ -36,7 +39,8 @@ type MemoryKeeper struct {
 	loadRoom     uint64        // bytes
 	loading      chan struct{} // closed by Loaded
 	allocated    uint64
-	tidied       bool // in this quiet time
+	tidied       bool          // in this quiet time
+	collected    chan struct{} // has a value after a collection
 	quit, joined chan struct{}
 }
 
@@ -45,7 +49,7 @@ type MemoryKeeper struct {
 // will keep.
 func KeepMemory(gcPercent int) *MemoryKeeper {
 	k := &MemoryKeeper{gcPercent: gcPercent, loadRoom: min(loadRoomBytes, memoryTotal()/4),
-		loading: make(chan struct{}), quit: make(chan struct{}), joined: make(chan struct{})}
+		loading: make(chan struct{}), collected: make(chan struct{}, 1), quit: make(chan struct{}), joined: make(chan struct{})}
 	k.set = k.whileLoading(0)
 	old := debug.SetGCPercent(k.set)
 	go func() {
@@ -69,30 +73,50 @@ func (k *MemoryKeeper) run() {
 	t := time.NewTicker(memoryInterval)
 	defer t.Stop()
 	s := []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
+	k.watch()
 	loading := k.loading
 	for {
+		tick := false
 		select {
 		case <-k.quit:
 			return
 		case <-loading:
 			loading = nil
+		case <-k.collected:
 		case <-t.C:
+			tick = true
 		}
 		metrics.Read(s)
 		live := s[1].Value.Uint64()
-		if loading != nil {
+		switch {
+		case loading != nil:
 			k.tell(k.whileLoading(live))
-			continue
-		}
-		percent, tidy := k.decide(s[0].Value.Uint64(), live, s[2].Value.Uint64(), s[3].Value.Uint64())
-		k.tell(percent)
-		if tidy {
+		case !tick:
+			k.tell(k.percent(live, s[2].Value.Uint64()))
+		case k.quiet(s[0].Value.Uint64(), live, s[3].Value.Uint64(), s[4].Value.Uint64()):
 			debug.FreeOSMemory()
 		}
 	}
+}
+
+// watch has run woken after each collection, until Stop: what was live in it says when the next is due, and while the heap grows fast
+// several come in one interval.
+func (k *MemoryKeeper) watch() {
+	type sentinel struct{ *MemoryKeeper }
+	var again func(s *sentinel)
+	again = func(s *sentinel) {
+		select {
+		case <-s.quit:
+			return
+		case s.collected <- struct{}{}:
+		default:
+		}
+		runtime.SetFinalizer(s, again)
+	}
+	runtime.SetFinalizer(&sentinel{k}, again)
 }
 
 // tell sets the target of the collector.
@@ -111,18 +135,25 @@ func (k *MemoryKeeper) whileLoading(live uint64) int {
 	return max(k.gcPercent, int(k.loadRoom*100/max(live, minHeapBytes)))
 }
 
-// decide judges one interval: allocated in all so far, live at the last collection, objects dead or alive now, and free but not given
-// back, all in bytes.
-func (k *MemoryKeeper) decide(allocated, live, objects, free uint64) (percent int, tidy bool) {
-	percent = k.gcPercent
-	if percent > 100 && live > 0 {
-		percent = max(100, min(percent, int(gcRoomBytes*100/live)))
+// percent is the target after a collection that found so many bytes alive, and had to scan so many of them. Only these are dear: the
+// caches and tables of the store, tens of megabytes without a pointer, are passed over, and give no claim to garbage either.
+func (k *MemoryKeeper) percent(live, scanned uint64) int {
+	if k.gcPercent <= 100 {
+		return k.gcPercent
 	}
+	room := min(scanned*uint64(k.gcPercent)/100, max(gcRoomBytes, scanned))
+	room = max(room, minRoomBytes, live/8)
+	return min(k.gcPercent, int(room*100/max(live, minHeapBytes)))
+}
+
+// quiet judges one interval, and tells whether it is worth while to tidy: allocated in all so far, live at the last collection, objects
+// dead or alive now, and free but not given back, all in bytes.
+func (k *MemoryKeeper) quiet(allocated, live, objects, free uint64) (tidy bool) {
 	quiet := allocated-k.allocated < quietBytes
 	k.allocated = allocated
 	if !quiet {
 		k.tidied = false
-		return percent, false
+		return false
 	}
 	gain := free
 	if objects > live {
@@ -130,5 +161,5 @@ func (k *MemoryKeeper) decide(allocated, live, objects, free uint64) (percent in
 	}
 	tidy = !k.tidied && gain > tidyBytes
 	k.tidied = k.tidied || tidy
-	return percent, tidy
+	return tidy
 }
