@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -104,6 +105,7 @@ func (r *readers) next() (q waitingRead, ok bool) {
 
 // reader does Reads until the store stops.
 func (p *Pebble) reader() {
+	var scratch []session.Record // a read does not know how many it will find
 	for {
 		q, ok := p.readers.next()
 		if !ok {
@@ -113,16 +115,25 @@ func (p *Pebble) reader() {
 			q.done(nil, q.err)
 			continue
 		}
-		records, err := p.read(q.QueueRead)
+		found, err := p.read(q.QueueRead, scratch[:0])
 		if err != nil {
-			records, err = nil, classify(p.dir, fmt.Errorf("read a queue: %w", err))
+			q.done(nil, classify(p.dir, fmt.Errorf("read a queue: %w", err)))
+			scratch = nil
+			continue
 		}
-		q.done(records, err)
+		q.done(slices.Clone(found), nil)
+		clear(found)
+		if scratch = found; cap(scratch) > maxScratchRecords {
+			scratch = nil
+		}
 	}
 }
 
-// read returns deliveries in order, up to the bounds of q. The chunk that has the first one is the last that begins before or with it.
-func (p *Pebble) read(q session.QueueRead) (records []session.Record, err error) {
+// maxScratchRecords is how many deliveries a reader has room for between its reads.
+const maxScratchRecords = 2048
+
+// read appends deliveries in order, up to the bounds of q. The chunk that has the first one is the last that begins before or with it.
+func (p *Pebble) read(q session.QueueRead, records []session.Record) (_ []session.Record, err error) {
 	it, err := p.db.NewIter(chunkBounds(q.Session))
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func TestSequenceNumberMayComeAgain(t *testing.T) {
 				}
 				expect := func(want string) {
 					t.Helper()
-					got, err := p.read(session.QueueRead{Session: sid, Messages: 9, Bytes: 99})
+					got, err := p.read(session.QueueRead{Session: sid, Messages: 9, Bytes: 99}, nil)
 					if err != nil || brief(got) != want {
 						t.Fatalf("%s, flushes %b, compacted %v: got %q, want %q, %v", test.name, flushes, compact, brief(got), want, err)
 					}

@@ -447,7 +447,7 @@ func TestSessionsThatDrainTheSameMessagesShareThem(t *testing.T) {
 	d.wait(p.Append([]session.Record{stateOf(1), stateOf(2), putOf(1, 1, m), putOf(2, 1, m)}))
 	var got [2]*session.Message
 	for i := range got {
-		records, err := p.read(session.QueueRead{Session: uint64(i + 1), Messages: 1})
+		records, err := p.read(session.QueueRead{Session: uint64(i + 1), Messages: 1}, nil)
 		if err != nil || len(records) != 1 {
 			t.Fatal(records, err)
 		}

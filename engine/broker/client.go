@@ -161,9 +161,13 @@ func (l *Loop) begin(c *client, out *session.Output) {
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
 	}
-	if c.out != nil {
+	switch n := len(l.spare); {
+	case c.out != nil:
 		out.Frames = c.out.B
-	} else {
+	case n > 0 && c.s.Waiting():
+		c.out, l.spare = l.spare[n-1], l.spare[:n-1]
+		out.Frames = c.out.B
+	default:
 		out.Frames = l.scratch[:0]
 	}
 }
@@ -177,16 +181,19 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 		l.read(c, out.Read)
 	}
 	if c.out != nil {
-		c.out.B = out.Frames
+		if c.out.B = out.Frames; len(out.Frames) == 0 {
+			l.giveBack(c.out)
+			c.out = nil
+		}
 	} else if len(out.Frames) > 0 {
 		if cap(l.scratch) < cap(out.Frames) && cap(out.Frames) <= maxScratch {
 			l.scratch = out.Frames[:0]
 		}
 		if c.conn != nil {
-			c.out = bytebufferpool.Get()
 			if cap(out.Frames) > maxScratch {
-				c.out.B = out.Frames // grown for this one: no second copy
+				c.out = &bytebufferpool.ByteBuffer{B: out.Frames} // grown for this one: no second copy
 			} else {
+				c.out = bytebufferpool.Get()
 				c.out.B = append(c.out.B[:0], out.Frames...)
 			}
 		}
@@ -201,7 +208,23 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	return ticket
 }
 
-const maxScratch = 64 << 10
+const (
+	maxScratch = 64 << 10
+	// A loop keeps up to maxSpare outbound buffers that are too large to be its scratch, of up to maxSpareBytes each, for clients whose
+	// queues are drained. The pool does not: it judges by what it sees most of, which is acknowledgements.
+	maxSpare      = 4
+	maxSpareBytes = 512 << 10
+)
+
+// giveBack takes a buffer that is not needed any more.
+func (l *Loop) giveBack(buf *bytebufferpool.ByteBuffer) {
+	if n := cap(buf.B); n > maxScratch && n <= maxSpareBytes && len(l.spare) < maxSpare {
+		buf.Reset()
+		l.spare = append(l.spare, buf)
+		return
+	}
+	bytebufferpool.Put(buf)
+}
 
 // markDirty puts c on the list of its owner. Caller holds c.mu.
 func (l *Loop) markDirty(c *client) {

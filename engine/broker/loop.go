@@ -34,6 +34,7 @@ type Loop struct {
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
 	og              session.Outgoing
 	scratch         []byte
+	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
@@ -530,7 +531,7 @@ func (l *Loop) flush(c *client, now Time) {
 			}
 		}
 	}
-	bytebufferpool.Put(buf)
+	l.giveBack(buf)
 	if cn != nil {
 		cn.writing.Store(false)
 	}

@@ -85,6 +85,7 @@ func (s *Session) Loaded(q QueueRead, records []Record, failed bool, now Time, o
 			out.Drops.add(DropLost, b.n)
 			b.n = 0
 		}
+		m.queue.grow(len(records))
 		for i := range records {
 			if records[i].Kind == QueuePut {
 				s.takeBacklog(&records[i])

@@ -73,15 +73,25 @@ type fifo struct {
 func (f *fifo) at(i int) *entry { return &f.buf[(f.head+i)&(len(f.buf)-1)] }
 
 func (f *fifo) push(e entry) {
-	if f.n == len(f.buf) {
-		grown := make([]entry, max(4, 2*len(f.buf)))
-		for i := range f.n {
-			grown[i] = *f.at(i)
-		}
-		f.buf, f.head = grown, 0
-	}
+	f.grow(1)
 	f.n++
 	*f.at(f.n - 1) = e
+}
+
+// grow makes room for n more.
+func (f *fifo) grow(n int) {
+	size := max(4, len(f.buf))
+	for size < f.n+n {
+		size *= 2
+	}
+	if size == len(f.buf) {
+		return
+	}
+	grown := make([]entry, size)
+	for i := range f.n {
+		grown[i] = *f.at(i)
+	}
+	f.buf, f.head = grown, 0
 }
 
 func (f *fifo) pop() entry {
