@@ -32,7 +32,7 @@ type Options struct {
 	// MemTableBytes is how much Pebble collects before it writes a table. What is deleted in that time never gets into
 	// one, so this is the lever on write amplification. 0 = 16 MiB; up to four are in memory when the disk is slow.
 	MemTableBytes int
-	// CacheBytes is for blocks of tables. 0 = 24 MiB.
+	// CacheBytes is for blocks of tables. 0 = 32 MiB.
 	CacheBytes int64
 	// MaxOpenFiles bounds the descriptors for tables. 0 = 500.
 	MaxOpenFiles int
@@ -66,7 +66,7 @@ func (o *Options) setDefaults() {
 		o.MemTableBytes = min(o.MemTableBytes, int(o.MaxStoreBytes/16))
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 24 << 20
+		o.CacheBytes = 32 << 20
 	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 500
