@@ -78,3 +78,6 @@ func (c *conn) RemoteAddr() string {
 	}
 	return ""
 }
+
+// UserName implements broker.Transport.
+func (c *conn) UserName() string { return "" }

@@ -17,7 +17,7 @@ func TestImportTable(t *testing.T) {
 		"codec":                       {},
 		"router":                      {},
 		"engine/session":              {"codec"},
-		"engine/auth":                 {"codec"},
+		"engine/auth":                 {"codec", "engine/session"},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},

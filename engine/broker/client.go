@@ -89,6 +89,8 @@ type Transport interface {
 	Close()
 	// RemoteAddr is the peer, for logs.
 	RemoteAddr() string
+	// UserName is whom the connection has proved to be its client, by a certificate; empty if nobody.
+	UserName() string
 }
 
 // DirectWriter is a Transport that can also be written to from another loop.

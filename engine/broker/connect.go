@@ -17,7 +17,12 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	h := cn.hello.handshake.Packet(&l.b.opts.Session, &cn.hello.listener.Policy, f, out)
+	h := cn.hello.handshake.Packet(&l.b.opts.Session, &cn.hello.listener.Policy, cn.t.UserName(), f, out)
+	l.greet(cn, h, out, now)
+}
+
+// greet carries out what the handshake has decided.
+func (l *Loop) greet(cn *Conn, h *session.Hello, out *session.Output, now Time) {
 	if len(out.Frames) > 0 {
 		l.write(cn, out.Frames)
 	}
@@ -25,8 +30,36 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 	switch {
 	case out.Close:
 		l.refuseConn(cn, out.Reason, out.Why)
-	case h != nil && !cn.closing:
+	case cn.closing:
+	case h != nil:
 		l.accept(cn, h, now)
+	case out.Judge != nil:
+		l.judge(cn, out.Judge)
+	}
+}
+
+// judge asks the Authenticator of the listener. Its answer comes through the mailbox, wherever it was found.
+func (l *Loop) judge(cn *Conn, c *session.Credentials) {
+	lst := cn.hello.listener
+	c.Addr, c.Listener = cn.t.RemoteAddr(), lst.Name
+	lst.Policy.Authenticator.Authenticate(c, func(v session.Verdict) {
+		l.box.post(item{kind: itemVerdict, conn: cn, verdict: &v})
+	})
+}
+
+// verdict goes on with a client that has been judged, and with what it sent meanwhile.
+func (l *Loop) verdict(cn *Conn, v session.Verdict, now Time) {
+	if cn.closing || cn.hello == nil || !cn.hello.handshake.Judging() {
+		return
+	}
+	out := &l.out
+	out.Reset()
+	out.Frames = l.scratch[:0]
+	l.greet(cn, cn.hello.handshake.Verdict(&l.b.opts.Session, v, out), out, now)
+	if p := cn.partial; p != nil && !cn.closing {
+		cn.partial = nil
+		l.take(cn, p.B, now)
+		bytebufferpool.Put(p)
 	}
 }
 

@@ -90,6 +90,7 @@ func (w *wire) Write(b []byte) error {
 }
 func (w *wire) Buffered() int      { return w.stuck }
 func (w *wire) RemoteAddr() string { return "fake" }
+func (w *wire) UserName() string   { return "" }
 func (w *wire) Close() {
 	w.closed, w.endAt = true, w.r.now
 	if w.onClose != nil {

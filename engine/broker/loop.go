@@ -98,6 +98,14 @@ func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
 // yet is copied to the connection's own buffer.
 func (l *Loop) Data(cn *Conn, b []byte, now Time) {
 	l.stats.bytesIn += uint64(len(b))
+	l.take(cn, b, now)
+}
+
+func (l *Loop) take(cn *Conn, b []byte, now Time) {
+	if cn.judging() {
+		l.keepForLater(cn, b)
+		return
+	}
 	if cn.partial != nil && !cn.closing {
 		b = l.completePartial(cn, b, now)
 	}
@@ -112,11 +120,33 @@ func (l *Loop) Data(cn *Conn, b []byte, now Time) {
 			break
 		}
 		l.handshake(cn, f, err, now)
-		b = b[f.Size:]
+		if b = b[f.Size:]; cn.judging() {
+			l.keepForLater(cn, b)
+			return
+		}
 	}
 	if l.unacked.conn != nil {
 		l.acknowledge(now)
 	}
+}
+
+// judging tells that nothing is read before the verdict on the client.
+func (cn *Conn) judging() bool { return cn.hello != nil && cn.hello.handshake.Judging() }
+
+// keepForLater keeps what a client sends before it has its CONNACK, as it may [MQTT-3.1.4-6]: no more than is taken for a CONNECT.
+func (l *Loop) keepForLater(cn *Conn, b []byte) {
+	if len(b) == 0 || cn.closing {
+		return
+	}
+	if cn.partial == nil {
+		cn.partial = bytebufferpool.Get()
+		cn.partial.B = cn.partial.B[:0]
+	}
+	if len(cn.partial.B)+len(b) > l.b.opts.MaxConnectBytes {
+		l.refuseConn(cn, codec.QuotaExceeded, "sent too much before it was accepted")
+		return
+	}
+	cn.partial.B = append(cn.partial.B, b...)
 }
 
 func (l *Loop) keepPartial(cn *Conn, b []byte, need int) {
@@ -135,6 +165,10 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 				l.packets(cn, p.B, now)
 			} else {
 				l.handshake(cn, f, err, now)
+				if cn.judging() {
+					l.keepForLater(cn, b)
+					b = nil
+				}
 			}
 			if l.unacked.conn != nil {
 				l.acknowledge(now)
@@ -479,6 +513,8 @@ func (l *Loop) drainMailbox(now Time) {
 			l.replays = append(l.replays, it.client)
 		case itemLoaded:
 			l.loaded(it.client, it.loaded, now)
+		case itemVerdict:
+			l.verdict(it.conn, *it.verdict, now)
 		case itemCall:
 			it.call()
 		}

@@ -18,6 +18,7 @@ const (
 	itemHold                    // client waits for the store and belongs to this loop now
 	itemReplay                  // client has retained messages to be sent and belongs to this loop now
 	itemLoaded                  // the store has read for client, which belongs to this loop
+	itemVerdict                 // the Authenticator has judged conn
 	itemCall                    // call
 )
 
@@ -28,6 +29,8 @@ type item struct {
 	msg    *session.Message
 	loaded *loaded
 	call   func()
+	// verdict is a pointer to keep the item small.
+	verdict *session.Verdict
 }
 
 // fanout is one message for some subscribers of the loop in whose mailbox it is.

@@ -251,6 +251,7 @@ func (w *racer) Write(b []byte) error {
 func (w *racer) Buffered() int      { return w.stuck }
 func (w *racer) Close()             { w.at.ended = append(w.at.ended, w) }
 func (w *racer) RemoteAddr() string { return "race" }
+func (w *racer) UserName() string   { return "" }
 
 func (w *racer) drop() {
 	w.gone = true

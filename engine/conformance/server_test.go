@@ -118,6 +118,7 @@ type guard struct{}
 
 func (guard) MayPublish(_ session.Identity, topic []byte) bool    { return permitted(topic) }
 func (guard) MaySubscribe(_ session.Identity, filter []byte) bool { return permitted(filter) }
+func (guard) MayReceive(_ session.Identity, topic []byte) bool    { return permitted(topic) }
 
 func permitted(topic []byte) bool { return !strings.Contains(string(topic), "forbidden") }
 

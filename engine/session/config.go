@@ -42,7 +42,7 @@ type Config struct {
 
 	// ResponseInformation answers Request Response Information 1; empty = never sent.
 	ResponseInformation string
-	// Authorizer may be nil: everything is allowed.
+	// Authorizer is for clients whose listener has none of its own. It may be nil: everything is allowed.
 	Authorizer Authorizer
 }
 
@@ -67,16 +67,6 @@ func DefaultConfig() Config {
 	}
 }
 
-// Identity is whom an Authorizer judges.
-type Identity struct{ ClientID, UserName string }
-
-// Authorizer says whether a client may publish or subscribe. It is called on the hot path and must
-// neither block nor keep the slices. The topic is the resolved one: a Topic Alias never hides it.
-type Authorizer interface {
-	MayPublish(who Identity, topic []byte) bool
-	MaySubscribe(who Identity, filter []byte) bool
-}
-
 // EnhancedMethod is one method of enhanced authentication [4.12].
 type EnhancedMethod interface {
 	Name() string
@@ -90,11 +80,4 @@ type Exchange interface {
 	Step(data []byte) (reply []byte, done bool, code codec.ReasonCode)
 	// Identity is the authenticated user name once Step has said done.
 	Identity() string
-}
-
-// Policy is what a listener asks of those who connect through it.
-type Policy struct {
-	AllowAnonymous bool             // accept a CONNECT that nobody authenticated
-	Methods        []EnhancedMethod // enhanced authentication on offer
-	NewClientID    func() string    // invents a unique Client Identifier
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
-// denyList is an Authorizer that forbids everything below deny/, and lets own/NAME/ to the user NAME only.
+// denyList is an Authorizer that forbids everything below deny/, delivers nothing below secret/, and lets own/NAME/ to the user NAME only.
 type denyList struct{}
 
 func (denyList) may(who Identity, topic []byte) bool {
@@ -24,6 +24,19 @@ func (denyList) may(who Identity, topic []byte) bool {
 
 func (l denyList) MayPublish(who Identity, topic []byte) bool    { return l.may(who, topic) }
 func (l denyList) MaySubscribe(who Identity, filter []byte) bool { return l.may(who, filter) }
+func (denyList) MayReceive(_ Identity, topic []byte) bool         { return !bytes.HasPrefix(topic, []byte("secret/")) }
+
+// mute lets nobody do anything.
+type mute struct{}
+
+func (mute) MayPublish(Identity, []byte) bool   { return false }
+func (mute) MaySubscribe(Identity, []byte) bool { return false }
+func (mute) MayReceive(Identity, []byte) bool   { return false }
+
+// nobody is an Authenticator that must not be asked: the player does that.
+type nobody struct{}
+
+func (nobody) Authenticate(*Credentials, func(Verdict)) { panic("asked by the session") }
 
 // riddle is an EnhancedMethod. The client's data decides: "i-am:NAME" is done at once, "nobody" too but without a name,
 // "ask" gets a question, and "fail:CODE" fails with that code. An answer to a question is again one of these.

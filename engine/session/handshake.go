@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/gannetmq/gannet/codec"
@@ -26,6 +27,7 @@ type Hello struct {
 	will           *Will
 	method         EnhancedMethod
 	authReply      []byte
+	access         *Access
 }
 
 // Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
@@ -33,19 +35,23 @@ type Hello struct {
 type Handshake struct {
 	hello    *Hello
 	exchange Exchange
+	judging  bool // credentials are with the Authenticator: no packet is read before its verdict
 }
 
+// Judging tells that Verdict comes next.
+func (h *Handshake) Judging() bool { return h.judging }
+
 // Packet judges one packet. It returns the Hello once the client is accepted; the CONNACK is then
-// Session.Connect's. While more packets are needed it returns nil without out.Close. A refusal appends
-// what the version's rules allow to out.Frames and sets out.Close.
-func (h *Handshake) Packet(cfg *Config, pol *Policy, f codec.Frame, out *Output) *Hello {
+// Session.Connect's. While more packets are needed, or, with out.Judge set, a verdict is, it returns nil without
+// out.Close. proved is the user name that the connection has proved, by a certificate; empty if none. A refusal appends what the version's rules allow to out.Frames and sets out.Close.
+func (h *Handshake) Packet(cfg *Config, pol *Policy, proved string, f codec.Frame, out *Output) *Hello {
 	if h.hello == nil {
 		if f.Type != codec.TypeConnect {
 			// No CONNACK and no DISCONNECT before CONNECT [MQTT-3.1.0-1, MQTT-3.14.0-1].
 			out.close(codec.ProtocolError, "MQTT-3.1.0-1", "first packet is not CONNECT")
 			return nil
 		}
-		return h.connect(cfg, pol, f, out)
+		return h.connect(cfg, pol, proved, f, out)
 	}
 	// Only AUTH and DISCONNECT may come during the exchange [MQTT-3.1.2-30].
 	switch f.Type {
@@ -69,16 +75,19 @@ func (h *Handshake) Packet(cfg *Config, pol *Policy, f codec.Frame, out *Output)
 	}
 }
 
-func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output) *Hello {
+func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Frame, out *Output) *Hello {
 	c := &out.parsed.connect
 	if err := c.Parse(f.Flags, f.Body); err != nil {
 		return h.badConnect(c, err, out)
 	}
 	h.hello = &Hello{
 		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
-		ClientID: string(c.ClientID), receiveMaximum: 65535,
+		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access,
 	}
 	hello, p := h.hello, &c.Properties
+	if !pol.Versions.has(c.Version) {
+		return h.refuse(codec.UnsupportedProtocolVersion, "MQTT-3.1.2-2", "this listener does not serve the protocol version", out)
+	}
 	if c.HasUserName {
 		hello.UserName = string(c.UserName)
 	}
@@ -130,8 +139,37 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output
 		}
 		return h.refuse(codec.BadAuthenticationMethod, "MQTT-4.12.0-1", "unknown authentication method", out)
 	}
-	if !pol.AllowAnonymous {
+	switch {
+	case proved != "":
+		hello.UserName = proved
+	case pol.Authenticator != nil && (c.HasUserName || !pol.AllowAnonymous):
+		h.judging = true
+		out.Judge = &Credentials{
+			Version: c.Version, ClientID: hello.ClientID, UserName: hello.UserName, HasUserName: c.HasUserName,
+			Password: bytes.Clone(c.Password), HasPassword: c.HasPassword,
+		}
+		return nil
+	case !pol.AllowAnonymous:
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
+	}
+	return h.accept(cfg, out)
+}
+
+// Verdict goes on with what the Authenticator said, as Packet does with a packet.
+func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
+	h.judging = false
+	if v.Code >= codec.UnspecifiedError {
+		return h.refuse(v.Code, "MQTT-3.1.4-2", "not authorized", out)
+	}
+	hello := h.hello
+	if v.UserName != "" {
+		hello.UserName = v.UserName
+	}
+	if v.ClientID != "" {
+		hello.ClientID = v.ClientID
+	}
+	if v.Authorizer != nil {
+		hello.access = &Access{Authorizer: v.Authorizer, MountPoint: hello.access.MountPoint}
 	}
 	return h.accept(cfg, out)
 }
@@ -139,7 +177,11 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, f codec.Frame, out *Output
 // accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish.
 func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	hello := h.hello
-	if a, w := cfg.Authorizer, hello.will; a != nil && w != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic) {
+	a := hello.access.Authorizer
+	if a == nil {
+		a = cfg.Authorizer
+	}
+	if w := hello.will; a != nil && w != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic) {
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
 	}
 	return hello
@@ -158,7 +200,7 @@ func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
 		h.refuse(codec.TopicNameInvalid, "MQTT-3.3.2-2", "will topic", out)
 		return false
 	}
-	m := Message{Topic: c.WillTopic, Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
+	m := Message{Topic: h.hello.access.mounted(nil, c.WillTopic), Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
 	h.hello.will = &Will{Message: m.Keep(), DelaySeconds: c.WillProperties.WillDelayInterval}
 	if c.WillProperties.Has(codec.PropMessageExpiryInterval) {
 		h.hello.will.HasExpiry, h.hello.will.ExpirySeconds = true, c.WillProperties.MessageExpiryInterval

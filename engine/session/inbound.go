@@ -32,7 +32,11 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 		s.refusePublish(p, codec.TopicNameInvalid, "topic has too many levels or bytes", out)
 		return
 	}
-	if a := s.cfg.Authorizer; a != nil && !a.MayPublish(Identity{s.clientID, s.userName}, p.Topic) {
+	if s.mountPoint() != "" {
+		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
+		p.Topic = out.parsed.topic
+	}
+	if a := s.authorizer(); a != nil && !a.MayPublish(s.identity(), p.Topic) {
 		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
 		return
 	}

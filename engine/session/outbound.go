@@ -49,6 +49,13 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 		out.Drops.add(DropExpired, 1)
 		return Dropped
 	}
+	if !s.mayReceive(m.Topic) {
+		if r.Group != nil {
+			return Gone // another member may
+		}
+		out.Drops.add(DropNotAuthorized, 1)
+		return Dropped
+	}
 	retain := r.Retained || r.RetainAsPublished && m.Retain // [MQTT-3.3.1-12, -13]
 	if qos == codec.QoS0 {
 		return s.deliverQoS0(o, r, retain, out)
@@ -151,7 +158,7 @@ func (s *Session) tooLargeFor(o *Outgoing, ids []uint32, qos codec.QoS, out *Out
 
 func (s *Session) fill(d *codec.Delivery, o *Outgoing, ids []uint32, id uint16, qos codec.QoS) {
 	m := o.M
-	*d = codec.Delivery{Topic: m.Topic, Payload: m.Payload, Passthrough: m.Properties, PacketID: id, QoS: qos, SubscriptionIDs: ids}
+	*d = codec.Delivery{Topic: s.unmounted(m.Topic), Payload: m.Payload, Passthrough: m.Properties, PacketID: id, QoS: qos, SubscriptionIDs: ids}
 	d.Expiry, d.HasExpiry = m.remaining(o.Now)
 }
 
@@ -159,7 +166,7 @@ func (s *Session) fill(d *codec.Delivery, o *Outgoing, ids []uint32, id uint16, 
 // Packet Identifier are remembered in o and copied for the next one.
 func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.QoS, retain, dup bool, out *Output) {
 	aliased := s.aliasMaximum > 0 && len(o.M.Topic) >= minAliasTopic && (qos < codec.QoS2 || !s.durable()) // a frame that is held must not be the one to define an alias
-	if !o.wide || len(ids) > 0 && s.version == codec.V5 || aliased || dup {
+	if !o.wide || s.mountPoint() != "" || len(ids) > 0 && s.version == codec.V5 || aliased || dup {
 		d := &out.parsed.delivery
 		s.fill(d, o, ids, id, qos)
 		d.Retain, d.Dup = retain, dup
@@ -385,6 +392,10 @@ func (s *Session) drainQueue(now Time, out *Output) {
 		if s.tooLargeFor(&o, e.ids(), e.qos, out) {
 			out.Drops.N[DropTooLarge]-- // drop counts it
 			s.drop(m.queue.pop(), DropTooLarge, out)
+			continue
+		}
+		if !s.mayReceive(e.msg.Topic) { // it was queued under other rules, or before a restart
+			s.drop(m.queue.pop(), DropNotAuthorized, out)
 			continue
 		}
 		x := m.queue.pop()

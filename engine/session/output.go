@@ -32,6 +32,8 @@ type Output struct {
 	HasRead   bool      // Read is to be asked of the store, and answered with Loaded
 	Read      QueueRead //
 
+	Judge *Credentials // to be handed to the Policy's Authenticator, whose answer goes to Handshake.Verdict
+
 	Close     bool // close the connection after writing Frames; ConnectionLost has not been called yet
 	Graceful  bool // with Close: the client said DISCONNECT, so that ConnectionLost discards the will unless 0x04
 	Reason    codec.ReasonCode
@@ -47,6 +49,7 @@ type Output struct {
 // parsed holds reused packet structs: parsing into them allocates nothing in the steady state.
 type parsed struct {
 	connect     codec.Connect
+	topic       []byte // behind the mount point
 	publish     codec.Publish
 	ack         codec.Ack
 	subscribe   codec.Subscribe
@@ -76,6 +79,7 @@ func (out *Output) Reset() {
 	}
 	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
 	out.Await, out.HasRead, out.Held = false, false, 0
+	out.Judge = nil
 	out.Reason, out.Statement, out.Why = 0, "", ""
 }
 
@@ -120,6 +124,7 @@ const (
 	DropGroupFull                      // the queue of a shared group was full
 	DropGroupGone                      // a shared group lost its last member
 	DropRetainedFull                   // the retained store was full: not retained, but delivered
+	DropNotAuthorized                  // the client may not receive it
 	DropUnstored                       // the store takes nothing new: not retained, but delivered
 	DropLost                           // the store no longer has it
 	DropReasons                        // how many there are
@@ -127,7 +132,7 @@ const (
 
 var dropNames = [DropReasons]string{
 	"queue-full", "outbound-full", "expired", "too-large", "session-ended", "offline-qos0", "refused-by-client",
-	"group-queue-full", "group-gone", "retained-full", "store-unavailable", "lost-in-store",
+	"group-queue-full", "group-gone", "retained-full", "not-authorized", "store-unavailable", "lost-in-store",
 }
 
 func (r DropReason) String() string { return dropNames[r] }

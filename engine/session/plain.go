@@ -10,7 +10,7 @@ import "github.com/gannetmq/gannet/codec"
 func (s *Session) AppendPlain(o *Outgoing, granted codec.QoS, retainAsPublished bool, dst []byte, room int) ([]byte, bool) {
 	m := o.M
 	if s.phase != connected || s.maxPacketSize != 0 || m.Expires != 0 || len(dst) >= room ||
-		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic {
+		s.aliasMaximum > 0 && len(m.Topic) >= minAliasTopic || s.authorizer() != nil || s.mountPoint() != "" {
 		return dst, false
 	}
 	qos, id := min(m.QoS, granted), uint16(0)

@@ -50,6 +50,9 @@ func (p *player) reportAs(t *testing.T, v codec.Version) {
 			p.onRoute(&o.Publish)
 		}
 	}
+	if c := o.Judge; c != nil {
+		p.say("judge id=%s user=%q %t password=%q %t", c.ClientID, c.UserName, c.HasUserName, c.Password, c.HasPassword)
+	}
 	for i := range o.Changes {
 		p.say("%s", renderChange(&o.Changes[i]))
 	}

@@ -23,6 +23,7 @@ type Session struct {
 	ID uint64
 
 	cfg      *Config
+	access   *Access // of the listener that the client came through last; nil after a restart
 	clientID string
 	userName string
 
@@ -149,7 +150,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	if s.phase == fresh {
 		s.clientID = h.ClientID // the same ever after: it may be read without the session's lock
 	}
-	s.userName, s.version = h.UserName, h.Version
+	s.access, s.userName, s.version = h.access, h.UserName, h.Version
 	s.noProblemInfo, s.keepAlive, s.expiry = h.noProblemInfo, h.KeepAlive, h.Expiry
 	s.sendMaximum = min(h.receiveMaximum, s.cfg.MaxInflight)
 	s.aliasMaximum = min(h.aliasMaximum, s.cfg.TopicAliasOut)

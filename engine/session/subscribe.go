@@ -164,6 +164,10 @@ func firstRefusal(reasons []codec.ReasonCode) string {
 
 // subscribeOne judges one filter and makes or replaces the subscription [MQTT-3.8.4-3].
 func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Output) codec.ReasonCode {
+	if !codec.ValidTopicFilter(f.Filter) {
+		return codec.TopicFilterInvalid // before the mount point makes it look like one
+	}
+	f.Filter = s.access.mounted(nil, f.Filter)
 	name, rest, shared, ok := codec.SplitShare(f.Filter)
 	if !shared {
 		rest = f.Filter
@@ -172,7 +176,7 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 	if shared && (!ok || len(name) == 0) || !codec.ValidTopicFilter(rest) || !s.cfg.topicFits(rest) {
 		return codec.TopicFilterInvalid
 	}
-	if a := s.cfg.Authorizer; a != nil && !a.MaySubscribe(Identity{s.clientID, s.userName}, rest) {
+	if a := s.authorizer(); a != nil && !a.MaySubscribe(s.identity(), rest) {
 		return codec.NotAuthorized
 	}
 	o := SubscriptionOptions{
@@ -230,6 +234,7 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 	ack.PacketID, ack.Reasons = p.PacketID, reuse(ack.Reasons)
 	ack.Properties.Reset()
 	for _, filter := range p.Filters {
+		filter = s.access.mounted(nil, filter)
 		code := codec.NoSubscriptionExisted
 		if sub := s.findSubscription(filter); sub != nil {
 			code = codec.Success

@@ -65,6 +65,7 @@ type player struct {
 	closed     bool    // the session wants its connection closed
 	refused    bool    // the last CONNECT was; an older connection may go on
 	oldVersion codec.Version
+	proved     string // user name that the connection has proved
 	text       strings.Builder
 
 	onFrame func(codec.Version, codec.Frame) // told of every packet for the client; may be nil
@@ -137,6 +138,8 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 		p.disconnect(t, d)
 	case "auth":
 		p.auth(t, d)
+	case "verdict":
+		p.verdict(t, d)
 	case "raw":
 		p.raw(t, d)
 	case "kick":
@@ -266,6 +269,12 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Methods = []EnhancedMethod{riddle{}}
 		case "no-anonymous":
 			p.pol.AllowAnonymous = false
+		case "judge":
+			p.pol.Authenticator = nobody{}
+		case "mount":
+			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "only-5":
+			p.pol.Versions = Versions(codec.V5)
 		default:
 			d.Fatalf(t, "unknown setting %s", a.Key)
 		}
@@ -277,6 +286,7 @@ func (p *player) connect(t *testing.T, d *datadriven.TestData) {
 	c := codec.Connect{
 		ClientID: []byte(str(t, d, "id", "")), CleanStart: d.HasArg("clean"), KeepAlive: uint16(num(t, d, "keepalive", 0)),
 		HasUserName: d.HasArg("user"), UserName: []byte(str(t, d, "user", "")),
+		HasPassword: d.HasArg("password"), Password: []byte(str(t, d, "password", "")),
 		HasWill: d.HasArg("will-topic"), WillTopic: []byte(str(t, d, "will-topic", "")), WillPayload: []byte(str(t, d, "will-payload", "")),
 		WillQoS: codec.QoS(num(t, d, "will-qos", 0)), WillRetain: d.HasArg("will-retain"),
 	}
@@ -288,6 +298,7 @@ func (p *player) connect(t *testing.T, d *datadriven.TestData) {
 	properties(t, d, &c.WillProperties, map[string]codec.PropertyID{
 		"will-delay": codec.PropWillDelayInterval, "will-expiry": codec.PropMessageExpiryInterval, "will-type": codec.PropContentType,
 	})
+	p.proved = str(t, d, "proved", "")
 	p.dial(t, d, &c)
 	p.packet(t, c.Append(nil, p.version))
 }
@@ -314,11 +325,7 @@ func (p *player) packet(t *testing.T, b []byte) {
 			t.Fatalf("incomplete packet % x", b)
 		}
 		if p.hs != nil {
-			if h := p.hs.Packet(&p.cfg, &p.pol, f, &p.out); h != nil {
-				p.accept(t, h)
-			} else if p.out.Close {
-				p.hs, p.refused = nil, true
-			}
+			p.greet(t, p.hs.Packet(&p.cfg, &p.pol, p.proved, f, &p.out))
 		} else {
 			if p.closed {
 				t.Fatal("a packet on a closed connection")
@@ -328,6 +335,27 @@ func (p *player) packet(t *testing.T, b []byte) {
 			p.recorded()
 		}
 		b = b[f.Size:]
+	}
+}
+
+// verdict answers what the session asked the Authenticator.
+func (p *player) verdict(t *testing.T, d *datadriven.TestData) {
+	v := Verdict{Code: codec.ReasonCode(num(t, d, "code", 0)), UserName: str(t, d, "user", ""), ClientID: str(t, d, "id", "")}
+	if d.HasArg("mute") {
+		v.Authorizer = mute{}
+	}
+	if !p.hs.Judging() {
+		t.Error("a verdict that nobody waits for")
+	}
+	p.greet(t, p.hs.Verdict(&p.cfg, v, &p.out))
+}
+
+// greet does what a step of the handshake has decided.
+func (p *player) greet(t *testing.T, h *Hello) {
+	if h != nil {
+		p.accept(t, h)
+	} else if p.out.Close {
+		p.hs, p.refused = nil, true
 	}
 }
 

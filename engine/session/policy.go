@@ -1,0 +1,118 @@
+package session
+
+import "github.com/gannetmq/gannet/codec"
+
+// Who a client is, and what it may do: the questions that a session asks and others answer.
+
+// Policy is what a listener asks of those who connect through it. Immutable once a connection has it.
+type Policy struct {
+	AllowAnonymous bool             // accept a CONNECT that nobody authenticated
+	Authenticator  Authenticator    // judges who comes with a user name; nil: nobody does
+	Methods        []EnhancedMethod // enhanced authentication on offer
+	Versions       VersionSet       // those served; 0 = all
+	NewClientID    func() string    // invents a unique Client Identifier
+	Access         Access
+}
+
+// Access is what a session's listener lets its client do. Immutable.
+type Access struct {
+	Authorizer Authorizer // nil: that of Config
+	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
+}
+
+// VersionSet is a set of protocol versions.
+type VersionSet uint8
+
+// Versions returns the set of v.
+func Versions(v ...codec.Version) (set VersionSet) {
+	for _, v := range v {
+		set |= 1 << v
+	}
+	return set
+}
+
+func (set VersionSet) has(v codec.Version) bool { return set == 0 || set&(1<<v) != 0 }
+
+// Credentials are what a client presents. The receiver owns them.
+type Credentials struct {
+	Addr        string // network address and port; of the client, if a proxy before it told
+	Listener    string // its name
+	Version     codec.Version
+	ClientID    string
+	UserName    string
+	HasUserName bool
+	Password    []byte // any bytes [3.1.3.6]
+	HasPassword bool
+}
+
+// Verdict is the answer to Credentials.
+type Verdict struct {
+	Code       codec.ReasonCode // Success, or why not, as in CONNACK: NotAuthorized for any mistake in user name and password
+	UserName   string           // whom the client is taken for; empty: as it said
+	ClientID   string           // the Client Identifier it gets; empty: as it said
+	Authorizer Authorizer       // for this client only; nil: that of the listener
+}
+
+// Authenticator judges Credentials.
+type Authenticator interface {
+	// Authenticate calls done exactly once: before it returns, or later on any goroutine. It is called on an event loop and must
+	// not block. When the client has gone meanwhile, nobody reads the verdict.
+	Authenticate(c *Credentials, done func(Verdict))
+}
+
+// Identity is whom an Authorizer judges.
+type Identity struct{ ClientID, UserName string }
+
+// Authorizer says what a client may publish and receive. It is called on the hot path, on any event loop, and must neither block nor
+// keep the slices. The topic is the resolved one, behind the mount point: a Topic Alias never hides it.
+type Authorizer interface {
+	// MayPublish judges a PUBLISH or a will by its Topic Name.
+	MayPublish(who Identity, topic []byte) bool
+	// MaySubscribe judges a Topic Filter, without the $share of a shared one: false when nothing that it matches may be received.
+	MaySubscribe(who Identity, filter []byte) bool
+	// MayReceive judges the delivery of one message.
+	MayReceive(who Identity, topic []byte) bool
+}
+
+// authorizer returns who judges this session, nil if everything is allowed.
+func (s *Session) authorizer() Authorizer {
+	if s.access != nil && s.access.Authorizer != nil {
+		return s.access.Authorizer
+	}
+	return s.cfg.Authorizer
+}
+
+func (s *Session) mountPoint() string {
+	if s.access == nil {
+		return ""
+	}
+	return s.access.MountPoint
+}
+
+// mounted returns a Topic Name, or a Topic Filter, as the broker knows it, appended to dst if that is another one.
+func (a *Access) mounted(dst, topic []byte) []byte {
+	if a == nil || a.MountPoint == "" {
+		return topic
+	}
+	if name, rest, shared, ok := codec.SplitShare(topic); shared && ok {
+		dst = append(append(append(append(dst, "$share/"...), name...), '/'), a.MountPoint...)
+		return append(dst, rest...)
+	}
+	return append(append(dst, a.MountPoint...), topic...)
+}
+
+// unmounted returns a Topic Name as the client knows it.
+func (s *Session) unmounted(topic []byte) []byte {
+	if m := s.mountPoint(); len(topic) > len(m) && bytesAsString(topic[:len(m)]) == m {
+		return topic[len(m):]
+	}
+	return topic
+}
+
+func (s *Session) identity() Identity { return Identity{s.clientID, s.userName} }
+
+// mayReceive judges a delivery.
+func (s *Session) mayReceive(topic []byte) bool {
+	a := s.authorizer()
+	return a == nil || a.MayReceive(s.identity(), topic)
+}
