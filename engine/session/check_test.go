@@ -38,7 +38,7 @@ func (s *Session) check(t testing.TB, routing int) {
 	if s.phase == parked && s.expiry == 0 && !s.stored { // a restored one may have run out
 		t.Error("parked, but its expiry is 0")
 	}
-	if s.will != nil && (s.will.Due == 0 || s.will.Due > s.expiresAt) {
+	if s.will != nil && (s.will.Due == 0 || s.will.Due > s.mark) {
 		t.Error("a will of a parked session is not due in time")
 	}
 }

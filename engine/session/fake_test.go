@@ -24,7 +24,9 @@ func (denyList) may(who Identity, topic []byte) bool {
 
 func (l denyList) MayPublish(who Identity, topic []byte) bool    { return l.may(who, topic) }
 func (l denyList) MaySubscribe(who Identity, filter []byte) bool { return l.may(who, filter) }
-func (denyList) MayReceive(_ Identity, topic []byte) bool         { return !bytes.HasPrefix(topic, []byte("secret/")) }
+func (denyList) MayReceive(_ Identity, topic []byte) bool {
+	return !bytes.HasPrefix(topic, []byte("secret/"))
+}
 
 // mute lets nobody do anything.
 type mute struct{}

@@ -114,20 +114,20 @@ type DropReason uint8
 
 // The reasons, each with its own counter.
 const (
-	DropQueueFull    DropReason = iota // the oldest queued message made room, or the newest found none
-	DropOutboundFull                   // QoS 0 to a connection that reads too slowly
-	DropExpired                        // Message Expiry Interval ran out before it was sent
-	DropTooLarge                       // beyond the client's Maximum Packet Size [MQTT-3.1.2-25]
-	DropSessionEnded                   // still queued or in flight when the session ended
-	DropOffline                        // QoS 0 to a parked session
-	DropRefused                        // the client answered PUBACK or PUBREC >= 0x80
-	DropGroupFull                      // the queue of a shared group was full
-	DropGroupGone                      // a shared group lost its last member
-	DropRetainedFull                   // the retained store was full: not retained, but delivered
-	DropNotAuthorized                  // the client may not receive it
-	DropUnstored                       // the store takes nothing new: not retained, but delivered
-	DropLost                           // the store no longer has it
-	DropReasons                        // how many there are
+	DropQueueFull     DropReason = iota // the oldest queued message made room, or the newest found none
+	DropOutboundFull                    // QoS 0 to a connection that reads too slowly
+	DropExpired                         // Message Expiry Interval ran out before it was sent
+	DropTooLarge                        // beyond the client's Maximum Packet Size [MQTT-3.1.2-25]
+	DropSessionEnded                    // still queued or in flight when the session ended
+	DropOffline                         // QoS 0 to a parked session
+	DropRefused                         // the client answered PUBACK or PUBREC >= 0x80
+	DropGroupFull                       // the queue of a shared group was full
+	DropGroupGone                       // a shared group lost its last member
+	DropRetainedFull                    // the retained store was full: not retained, but delivered
+	DropNotAuthorized                   // the client may not receive it
+	DropUnstored                        // the store takes nothing new: not retained, but delivered
+	DropLost                            // the store no longer has it
+	DropReasons                         // how many there are
 )
 
 var dropNames = [DropReasons]string{

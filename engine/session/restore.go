@@ -7,9 +7,9 @@ import "fmt"
 func Restore(cfg *Config, s *Session, id uint64, st *State, now Time) {
 	s.Init(cfg, id)
 	s.clientID, s.userName, s.version, s.expiry = st.ClientID, st.UserName, st.Version, st.Expiry
-	s.phase, s.expiresAt, s.nextSeq, s.stored = parked, st.ExpiresAt, st.SentUpTo+1, true
+	s.phase, s.mark, s.nextSeq, s.stored = parked, st.ExpiresAt, st.SentUpTo+1, true
 	if st.Connected && s.expiry != NeverExpires {
-		s.expiresAt = now + Seconds(s.expiry)
+		s.mark = now + Seconds(s.expiry)
 	}
 }
 
@@ -38,7 +38,7 @@ func (s *Session) RestoreRecord(r *Record, now Time) (Change, bool) {
 	case WillPut:
 		w := *r.Will
 		if w.Due == 0 { // it was connected
-			w.Due = min(now+Seconds(w.DelaySeconds), s.expiresAt)
+			w.Due = min(now+Seconds(w.DelaySeconds), s.mark)
 		}
 		s.will = &w
 	default:

@@ -12,7 +12,7 @@ type phase uint8
 const (
 	fresh     phase = iota // made, not yet connected
 	connected              // has a Network Connection
-	parked                 // none, but its state is kept until expiresAt
+	parked                 // none, but its state is kept until it expires
 	ended                  // gone; nothing may be done with it
 )
 
@@ -41,9 +41,8 @@ type Session struct {
 	subCount      uint32
 	carried       uint16 // inbound QoS 2 PUBLISH of earlier connections: they take no place in this one's Receive Maximum
 
-	lastSeen  Time   // while connected: when the last packet came
-	expiresAt Time   // while parked
-	nextSeq   uint64 // of the next QoS 1/2 delivery; see PacketID
+	mark    Time   // while connected: when the last packet came; while parked: when it expires
+	nextSeq uint64 // of the next QoS 1/2 delivery; see PacketID
 
 	sub0 Subscription // the first subscription; most clients have one
 	more *more        // what only some sessions need, made when first used
@@ -115,6 +114,14 @@ func (s *Session) Inflight() int {
 
 // durable tells whether the session has records. Once it has some it goes on to have them until it ends, though its client may say that
 // it shall not outlive this connection: part of what it is owed may be in the store only.
+// expiresAt is Never while the session is connected.
+func (s *Session) expiresAt() Time {
+	if s.phase == parked {
+		return s.mark
+	}
+	return Never
+}
+
 func (s *Session) durable() bool { return s.cfg.Durable && (s.expiry > 0 || s.stored) }
 
 func (s *Session) extra() *more {
@@ -156,7 +163,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	s.aliasMaximum = min(h.aliasMaximum, s.cfg.TopicAliasOut)
 	s.maxPacketSize = h.maxPacketSize
 	s.open, s.receiving, s.carried = 0, 0, 0
-	s.phase, s.lastSeen, s.expiresAt = connected, now, Never
+	s.phase, s.mark = connected, now
 	s.dropWill(out) // a new connection within the delay cancels the will [MQTT-3.1.3-9]
 	if s.will = h.will; s.will != nil && s.durable() {
 		out.record(Record{Kind: WillPut, Session: s.ID, Will: s.will})
@@ -239,7 +246,7 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 
 // Packet handles one packet of a connected session. Bytes in f are borrowed; out.Publish borrows them too.
 func (s *Session) Packet(f codec.Frame, now Time, out *Output) {
-	s.lastSeen = now
+	s.mark = now
 	switch f.Type {
 	case codec.TypePublish:
 		s.publish(f, now, out)
@@ -335,13 +342,13 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 		return
 	}
 	s.phase = parked
-	s.expiresAt = Never
+	s.mark = Never
 	if s.expiry != NeverExpires {
-		s.expiresAt = now + Seconds(s.expiry)
+		s.mark = now + Seconds(s.expiry)
 	}
 	if s.will != nil {
 		w := *s.will
-		w.Due = min(now+Seconds(w.DelaySeconds), s.expiresAt)
+		w.Due = min(now+Seconds(w.DelaySeconds), s.mark)
 		s.will = &w
 		if s.durable() {
 			out.record(Record{Kind: WillPut, Session: s.ID, Will: s.will})
@@ -387,13 +394,13 @@ func (s *Session) Deadline() Time {
 	switch s.phase {
 	case connected:
 		if s.keepAlive > 0 {
-			return s.lastSeen + Time(s.keepAlive)*1500 // 1.5 x Keep Alive [MQTT-3.1.2-22]
+			return s.mark + Time(s.keepAlive)*1500 // 1.5 x Keep Alive [MQTT-3.1.2-22]
 		}
 	case parked:
 		if s.will != nil {
-			return min(s.will.Due, s.expiresAt)
+			return min(s.will.Due, s.mark)
 		}
-		return s.expiresAt
+		return s.mark
 	}
 	return Never
 }
@@ -409,7 +416,7 @@ func (s *Session) Tick(now Time, out *Output) {
 		if s.will != nil && s.will.Due <= now {
 			s.publishWill(now, out)
 		}
-		if s.expiresAt <= now {
+		if s.mark <= now {
 			s.end(out)
 		}
 	}
@@ -455,7 +462,7 @@ func (s *Session) recordState(out *Output) {
 	if s.durable() {
 		s.stored = true
 		out.record(Record{Kind: SessionPut, Session: s.ID, State: &State{
-			ClientID: s.clientID, UserName: s.userName, Version: s.version, Expiry: s.expiry, ExpiresAt: s.expiresAt,
+			ClientID: s.clientID, UserName: s.userName, Version: s.version, Expiry: s.expiry, ExpiresAt: s.expiresAt(),
 			Connected: s.phase == connected, SentUpTo: s.sentUpTo(),
 		}})
 	}

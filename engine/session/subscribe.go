@@ -164,10 +164,6 @@ func firstRefusal(reasons []codec.ReasonCode) string {
 
 // subscribeOne judges one filter and makes or replaces the subscription [MQTT-3.8.4-3].
 func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Output) codec.ReasonCode {
-	if !codec.ValidTopicFilter(f.Filter) {
-		return codec.TopicFilterInvalid // before the mount point makes it look like one
-	}
-	f.Filter = s.access.mounted(nil, f.Filter)
 	name, rest, shared, ok := codec.SplitShare(f.Filter)
 	if !shared {
 		rest = f.Filter
@@ -175,6 +171,12 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 	// [MQTT-4.7.1-1, -2, MQTT-4.7.3-1, MQTT-4.8.2-1, -2]
 	if shared && (!ok || len(name) == 0) || !codec.ValidTopicFilter(rest) || !s.cfg.topicFits(rest) {
 		return codec.TopicFilterInvalid
+	}
+	if s.mountPoint() != "" {
+		f.Filter = s.access.mounted(nil, f.Filter)
+		if rest = f.Filter; shared {
+			_, rest, _, _ = codec.SplitShare(f.Filter)
+		}
 	}
 	if a := s.authorizer(); a != nil && !a.MaySubscribe(s.identity(), rest) {
 		return codec.NotAuthorized
