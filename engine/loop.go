@@ -71,6 +71,7 @@ type loop struct {
 	draining []draining
 
 	armed    atomic.Bool   // a task is queued
+	ticked   atomic.Int64  // broker.Time of the last tick
 	requests atomic.Uint32 // what the task shall do besides the turn
 	retry    *time.Timer   // wakes a blocked loop
 
@@ -187,6 +188,7 @@ func (l *loop) run() {
 	}
 	if requests&requestTick != 0 {
 		l.core.Tick(l.now)
+		l.ticked.Store(int64(l.now))
 		l.sweepDraining()
 	}
 	l.turn()

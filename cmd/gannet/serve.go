@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
 	"github.com/gannetmq/gannet/engine"
@@ -39,7 +40,7 @@ func (p *process) serve(ctx context.Context, args []string) int {
 	lines := newLogWriter(p.stderr)
 	defer lines.Close()
 	log := newLogger(lines, &c)
-	err = runServer(ctx, &c, users, log)
+	err = p.runServer(ctx, &c, users, log)
 	var cannot unusable
 	switch {
 	case errors.As(err, &cannot):
@@ -83,7 +84,7 @@ func newLogger(w io.Writer, c *config.Config) *slog.Logger {
 }
 
 // runServer opens the store and the listeners, serves until ctx ends and closes what it opened. users may be nil.
-func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
+func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
 	memory := engine.KeepMemory(c.GOGC)
 	defer memory.Stop()
 	if c.MemoryLimit > 0 {
@@ -100,22 +101,32 @@ func runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *sl
 	if err != nil {
 		return err
 	}
-	return errors.Join(serveClients(ctx, c, options, keeper, memory, log), keeper.close())
+	return errors.Join(p.serveClients(ctx, c, options, keeper, memory, log), keeper.close())
 }
 
 // serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
-func serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, log *slog.Logger) error {
+func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, log *slog.Logger) error {
 	server, err := keeper.newServer(options, log)
 	if err != nil {
 		return err
 	}
 	memory.Loaded()
+	manager, err := newNotifier(p.environ, os.Getpid(), log)
+	if err != nil {
+		log.Warn("no service manager", "reason", err)
+	}
+	defer manager.watch(func() bool { return server.Alive(watchdogPatience) })()
 	log.Info("broker started", "version", versionText())
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
+	manager.ready()
+	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
 }
+
+// watchdogPatience is how long an event loop may be silent before the watchdog is let loose. No work of a loop takes a second.
+const watchdogPatience = 10 * time.Second
 
 // scramMethod offers SCRAM to sessions, which declare the exchange themselves.
 type scramMethod struct{ *auth.Scram }
