@@ -21,6 +21,7 @@ type Options struct {
 	Session session.Config
 
 	MaxConnectBytes  int           // size of a packet before authentication; larger closes with 0x95
+	MaxLoopLag       time.Duration // how late a tick may come before its loop accepts no client, with 0x89; 0 = never
 	ConnectTimeout   time.Duration // from accept to an accepted CONNECT; later closes
 	MaxSessions      int           // connected and parked; 0 = no limit; a new one is refused with 0x97
 	MaxOutboundBytes int           // per connection, written by nobody yet: then QoS 0 is dropped, QoS 1/2 wait in the session
@@ -37,6 +38,7 @@ func DefaultOptions() Options {
 	return Options{
 		Session:          session.DefaultConfig(),
 		MaxConnectBytes:  64 << 10,
+		MaxLoopLag:       3 * time.Second,
 		ConnectTimeout:   10 * time.Second,
 		MaxOutboundBytes: 1 << 20,
 		MaxRetainedBytes: 1 << 30,
@@ -123,12 +125,17 @@ func (b *Broker) Sessions() int { return int(b.sessions.Load()) }
 func (b *Broker) Retained() int { return b.retained.index.Len() }
 
 // NewClientID invents a Client Identifier that no session uses [MQTT-3.2.2-16].
-func NewClientID() string {
-	var b [15]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic("broker: no randomness: " + err.Error())
+func NewClientID() string { return ClientIDs("auto-")() }
+
+// ClientIDs is NewClientID with another prefix.
+func ClientIDs(prefix string) func() string {
+	return func() string {
+		var b [15]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			panic("broker: no randomness: " + err.Error())
+		}
+		return prefix + base32.StdEncoding.EncodeToString(b[:])
 	}
-	return "auto-" + base32.StdEncoding.EncodeToString(b[:])
 }
 
 // Durable says that ticket and all before it are on disk.

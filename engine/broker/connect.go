@@ -81,6 +81,10 @@ func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, w
 // accept gives the connection its session: a new one, or the one that its Client Identifier names [MQTT-3.1.2-4, -5, -6].
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
+	if l.overloaded {
+		l.refuseClient(cn, h, codec.ServerBusy, "the server is busy")
+		return
+	}
 	for {
 		sh := b.registry.shard(h.ClientID)
 		sh.mu.Lock()

@@ -114,3 +114,24 @@ func TestWhoWaitsForAVerdictSendsNoMoreThanAConnect(t *testing.T) {
 		t.Errorf("closed %t", w.closed)
 	}
 }
+
+func TestOverloadedLoopAcceptsNobody(t *testing.T) {
+	r := newRig(t, 1, nil)
+	l := r.loops[0]
+	l.Tick(r.now)
+	for _, late := range []bool{true, false} {
+		r.now += tickMillis
+		if late {
+			r.now += Time(r.b.opts.MaxLoopLag.Milliseconds())
+		}
+		l.Tick(r.now)
+		w := r.dial(0, true)
+		w.v = codec.V5
+		c := codec.Connect{Version: codec.V5, CleanStart: true, ClientID: []byte("a")}
+		w.send(c.Append(nil, codec.V5))
+		r.settle()
+		if code := codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]); late != (code == codec.ServerBusy) || late != w.closed {
+			t.Errorf("late %t: %v, closed %t", late, code, w.closed)
+		}
+	}
+}

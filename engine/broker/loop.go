@@ -33,6 +33,8 @@ type Loop struct {
 
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
 	og              session.Outgoing
+	lastTick        Time
+	overloaded      bool // the last tick came late: who wants to connect had better go elsewhere
 	scratch         []byte
 	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
 	memberOf        []*router.Group[*client]
@@ -708,6 +710,9 @@ func (l *Loop) releaseDurable(now Time) {
 // Tick fires the timers. About four times a second.
 func (l *Loop) Tick(now Time) {
 	l.startTimers(now)
+	if limit := Time(l.b.opts.MaxLoopLag.Milliseconds()); limit > 0 {
+		l.overloaded, l.lastTick = l.lastTick > 0 && now-l.lastTick > limit, now
+	}
 	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
 	var due []*client
 	l.parked.mu.Lock()

@@ -101,6 +101,7 @@ func newSim(t *testing.T, seed int64, open func(t *testing.T, window int) simBac
 	s := &sim{rnd: rnd, retained: map[string][]int{},
 		crashes: often(2, 3), faults: often(1, 3), small: often(1, 5), shared: often(1, 2), wills: often(1, 2), ends: often(1, 2)}
 	o := DefaultOptions()
+	o.MaxLoopLag = 0 // time here goes in leaps
 	o.WideFanout = 2 + rnd.Intn(4)
 	o.Session.MaxInflight = uint16(1 + rnd.Intn(20))
 	o.Session.QueueWindow = 1 + rnd.Intn(8)

@@ -37,6 +37,7 @@ type Config struct {
 	QueueWindow       int  // messages of a queue in memory while the client is connected; the others are in the store only
 	QueueWindowBytes  int  // same, bytes
 	MaxHeldAcks       int  // acknowledgements waiting for the store per session; more close with 0x97
+	MaxPayload        int  // bytes of a PUBLISH: a larger one is refused, or acknowledged to 3.x, and goes nowhere; 0 = no limit
 	QueueQoS0         bool // queue QoS 0 messages of parked sessions too
 	Durable           bool // emit Records for sessions that outlive their connection
 

@@ -28,6 +28,7 @@ type Hello struct {
 	method         EnhancedMethod
 	authReply      []byte
 	access         *Access
+	nameAsID       bool
 }
 
 // Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
@@ -82,7 +83,7 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	}
 	h.hello = &Hello{
 		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
-		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access,
+		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access, nameAsID: pol.NameAsClientID,
 	}
 	hello, p := h.hello, &c.Properties
 	if !pol.Versions.has(c.Version) {
@@ -120,7 +121,12 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 		if c.Version == codec.V31 || c.Version == codec.V311 && !c.CleanStart {
 			return h.refuse(codec.ClientIdentifierNotValid, "MQTT-3.1.3-8", "empty client identifier", out)
 		}
-		hello.ClientID, hello.Assigned = pol.NewClientID(), true
+		if pol.NewClientID == nil && !pol.NameAsClientID {
+			return h.refuse(codec.ClientIdentifierNotValid, "MQTT-3.1.3-8", "this listener invents no client identifiers", out)
+		}
+		if hello.Assigned = true; pol.NewClientID != nil {
+			hello.ClientID = pol.NewClientID()
+		}
 	}
 	if c.HasWill && !h.takeWill(cfg, c, out) {
 		return nil
@@ -177,6 +183,12 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 // accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish.
 func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	hello := h.hello
+	if hello.nameAsID {
+		if hello.UserName == "" {
+			return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "no user name to take for a client identifier", out)
+		}
+		hello.ClientID = hello.UserName
+	}
 	a := hello.access.Authorizer
 	if a == nil {
 		a = cfg.Authorizer

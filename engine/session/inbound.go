@@ -32,6 +32,10 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 		s.refusePublish(p, codec.TopicNameInvalid, "topic has too many levels or bytes", out)
 		return
 	}
+	if n := s.cfg.MaxPayload; n > 0 && len(p.Payload) > n {
+		s.refusePublish(p, codec.QuotaExceeded, "payload is larger than this server takes", out)
+		return
+	}
 	if s.mountPoint() != "" {
 		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
 		p.Topic = out.parsed.topic

@@ -10,7 +10,8 @@ type Policy struct {
 	Authenticator  Authenticator    // judges who comes with a user name; nil: nobody does
 	Methods        []EnhancedMethod // enhanced authentication on offer
 	Versions       VersionSet       // those served; 0 = all
-	NewClientID    func() string    // invents a unique Client Identifier
+	NewClientID    func() string    // invents a unique Client Identifier; nil: who brings none is refused
+	NameAsClientID bool             // the user name becomes the Client Identifier; who has none is refused
 	Access         Access
 }
 

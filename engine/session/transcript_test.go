@@ -273,6 +273,12 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Authenticator = nobody{}
 		case "mount":
 			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "no-names":
+			p.pol.NewClientID = nil
+		case "name-as-id":
+			p.pol.NameAsClientID = true
+		case "max-payload":
+			cfg.MaxPayload = n()
 		case "only-5":
 			p.pol.Versions = Versions(codec.V5)
 		default:
