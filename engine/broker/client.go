@@ -159,6 +159,7 @@ func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 
 // begin lends the client's outbound buffer to out. Caller holds c.mu.
 func (l *Loop) begin(c *client, out *session.Output) {
+	l.countQueue(c, -1)
 	out.Room = l.b.opts.MaxOutboundBytes - int(c.buffered.Load())
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
@@ -174,9 +175,18 @@ func (l *Loop) begin(c *client, out *session.Output) {
 	}
 }
 
+// countQueue adds what waits in the queue of c to the total, or takes it off.
+func (l *Loop) countQueue(c *client, sign int64) {
+	if n, bytes := c.s.Queued(); n > 0 {
+		l.stats.queued += sign * int64(n)
+		l.stats.queuedBytes += sign * int64(bytes)
+	}
+}
+
 // end takes the buffer back, sees that what was appended will be written, and appends records to the store
 // in the order of the lock. It returns the ticket to wait for, 0 for none.
 func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
+	l.countQueue(c, 1)
 	ticket = l.record(c, out)
 	if out.HasRead {
 		out.HasRead = false

@@ -14,6 +14,7 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 		l.refuseConn(cn, e.Code, e.Message)
 		return
 	}
+	l.stats.packetsIn[f.Type&15]++
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
@@ -23,7 +24,8 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 
 // greet carries out what the handshake has decided.
 func (l *Loop) greet(cn *Conn, h *session.Hello, out *session.Output, now Time) {
-	if len(out.Frames) > 0 {
+	if len(out.Frames) > 0 { // one packet
+		l.stats.sent.Packets[out.Frames[0]>>4]++
 		l.write(cn, out.Frames)
 	}
 	out.Frames = nil
@@ -74,7 +76,10 @@ func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 
 // refuseClient turns a client away that the handshake had let in.
 func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, why string) {
-	l.write(cn, session.AppendRefusal(l.scratch[:0], h, code, why))
+	if b := session.AppendRefusal(l.scratch[:0], h, code, why); len(b) > 0 {
+		l.stats.sent.Packets[codec.TypeConnack]++
+		l.write(cn, b)
+	}
 	l.refuseConn(cn, code, why)
 }
 

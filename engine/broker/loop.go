@@ -71,6 +71,7 @@ func (b *Broker) NewLoop(wake func()) *Loop {
 	l.box.wake = wake
 	l.seed = uint64(l.index)*0x9E3779B97F4A7C15 + 88172645463325252
 	l.scratch = make([]byte, 0, 4096)
+	l.out.Tally, l.dout.Tally, l.lost.Tally = &l.stats.sent, &l.stats.sent, &l.stats.sent
 	if b.store != nil {
 		l.together = b.store.Together()
 	}
@@ -258,7 +259,7 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 			break
 		}
 		b = b[f.Size:]
-		l.stats.packetsIn++
+		l.stats.packetsIn[f.Type&15]++
 		if f.Type == codec.TypeSubscribe {
 			out.Unavailable = l.b.unavailable()
 		}
@@ -299,7 +300,7 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 		l.stats.refusedPublish++
 	}
 	if out.HasPublish {
-		l.stats.publishIn++
+		l.stats.publishBytesIn += uint64(len(out.Publish.Payload))
 		id, qos := out.AckID, out.AckQoS
 		if qos > 0 && l.b.unavailable() && l.wouldRecord(c, &out.Publish) {
 			l.refusePublish(cn, c, id, qos, now)

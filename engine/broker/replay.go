@@ -105,8 +105,6 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 		case session.Refused, session.Gone:
 			blocked = true
 			return false
-		case session.Sent:
-			l.stats.publishOut++
 		}
 		return true
 	})

@@ -38,6 +38,8 @@ func (b *Broker) Restore(now Time) error {
 		r.endSession()
 	}
 	for _, r := range parts {
+		b.loops[0].stats.queued += int64(r.queued)
+		b.loops[0].stats.queuedBytes += int64(r.queuedBytes)
 		for _, q := range r.groups {
 			b.restoreGroup(q)
 		}
@@ -53,6 +55,8 @@ type restorer struct {
 	group  *restoredGroup
 	state  *session.State
 	groups []*restoredGroup
+
+	queued, queuedBytes int
 }
 
 // restoredGroup is the queue of a shared subscription. Its members may come later.
@@ -119,6 +123,9 @@ func (r *restorer) clientRecord(rec *session.Record) error {
 func (r *restorer) endSession() {
 	if c := r.client; c != nil {
 		c.s.RestoreDone(r.state)
+		messages, bytes := c.s.Queued()
+		r.queued += messages
+		r.queuedBytes += bytes
 		l := r.b.loops[int(c.s.ID)%len(r.b.loops)]
 		c.owner.Store(int32(l.index))
 		l.park(c, r.now)

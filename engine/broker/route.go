@@ -124,9 +124,6 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 		l.ticket = t
 	}
 	c.mu.Unlock()
-	if res == session.Sent {
-		l.stats.publishOut++
-	}
 	if out.Drops.Any {
 		l.countDrops(&out.Drops, &c.s)
 	}
@@ -163,7 +160,7 @@ func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
 		l.markDirty(c)
 	}
 	c.mu.Unlock()
-	l.stats.publishOut++
+	l.stats.sent.Publish(l.og.M.Payload)
 	return true
 }
 
@@ -282,9 +279,10 @@ func (g *merger) join(in []router.Match[*client], from uint64) {
 	}
 }
 
-// retain stores or clears the retained message of m's topic.
+// retain stores or clears the retained message of m's topic. What the server says of itself is not worth a disk.
 func (l *Loop) retain(m *session.Message) {
-	if l.b.store != nil {
+	stored := l.b.store != nil && !session.IsSys(m.Topic)
+	if stored {
 		if m.QoS == codec.QoS0 && l.b.store.Unavailable() {
 			l.stats.drops[session.DropUnstored]++
 			l.stats.dropClient[session.DropUnstored] = ""
@@ -297,7 +295,7 @@ func (l *Loop) retain(m *session.Message) {
 		l.stats.dropClient[session.DropRetainedFull] = ""
 		return
 	}
-	if l.b.store == nil {
+	if !stored {
 		return
 	}
 	r := session.Record{Kind: session.RetainedPut, Message: m.Keep()}

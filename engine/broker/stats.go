@@ -9,9 +9,11 @@ import (
 // Counters are totals since the start. Names follow the fields.
 type Counters struct {
 	BytesIn, BytesOut           uint64
-	PacketsIn                   uint64
-	Writes                      uint64 // calls of Transport.Write: at most one per connection and turn, besides goodbyes
-	PublishIn, PublishOut       uint64
+	PacketsIn, PacketsOut       [16]uint64 // by codec.PacketType
+	Writes                      uint64     // calls of Transport.Write: at most one per connection and turn, besides goodbyes
+	PublishBytesIn              uint64     // payloads of PUBLISH that were routed
+	PublishBytesOut             uint64     // payloads of PUBLISH
+	Queued, QueuedBytes         int64      // messages that wait in the queues of sessions, now
 	Opened, Accepted, ClosedAll uint64 // network connections; accepted = with a session
 	RefusedConnects             uint64
 	ConnectTimeouts             uint64
@@ -22,7 +24,10 @@ type Counters struct {
 
 // stats are one loop's counters. Plain fields, since only the loop touches them.
 type stats struct {
-	bytesIn, bytesOut, packetsIn, writes, publishIn, publishOut     uint64
+	bytesIn, bytesOut, writes, publishBytesIn                       uint64
+	packetsIn                                                       [16]uint64
+	sent                                                            session.Tally
+	queued, queuedBytes                                             int64 // what this loop has added to queues, less what it took
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
 	refusedPublish                                                  uint64
 	drops                                                           [session.DropReasons]uint64
@@ -35,8 +40,8 @@ type stats struct {
 
 func (s *stats) snapshot() *Counters {
 	return &Counters{
-		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, Writes: s.writes, PublishIn: s.publishIn,
-		PublishOut: s.publishOut, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
+		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, PacketsOut: s.sent.Packets, Writes: s.writes,
+		PublishBytesIn: s.publishBytesIn, PublishBytesOut: s.sent.PublishBytes, Queued: s.queued, QueuedBytes: s.queuedBytes, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
 		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
 		Drops: s.drops, Closed: s.closed,
 	}
@@ -58,13 +63,27 @@ func (b *Broker) Counters() *Counters {
 	return sum
 }
 
+// Packets returns how many packets of all types were received and sent.
+func (c *Counters) Packets() (in, out uint64) {
+	for i := range c.PacketsIn {
+		in += c.PacketsIn[i]
+		out += c.PacketsOut[i]
+	}
+	return in, out
+}
+
 func (c *Counters) add(x *Counters) {
 	c.BytesIn += x.BytesIn
 	c.BytesOut += x.BytesOut
-	c.PacketsIn += x.PacketsIn
 	c.Writes += x.Writes
-	c.PublishIn += x.PublishIn
-	c.PublishOut += x.PublishOut
+	c.PublishBytesIn += x.PublishBytesIn
+	c.PublishBytesOut += x.PublishBytesOut
+	c.Queued += x.Queued
+	c.QueuedBytes += x.QueuedBytes
+	for i := range c.PacketsIn {
+		c.PacketsIn[i] += x.PacketsIn[i]
+		c.PacketsOut[i] += x.PacketsOut[i]
+	}
 	c.Opened += x.Opened
 	c.Accepted += x.Accepted
 	c.ClosedAll += x.ClosedAll

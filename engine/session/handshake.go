@@ -193,7 +193,7 @@ func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	if a == nil {
 		a = cfg.Authorizer
 	}
-	if w := hello.will; a != nil && w != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic) {
+	if w := hello.will; w != nil && (IsSys(w.Message.Topic) || a != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic)) {
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
 	}
 	return hello

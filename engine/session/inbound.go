@@ -40,7 +40,7 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
 		p.Topic = out.parsed.topic
 	}
-	if a := s.authorizer(); a != nil && !a.MayPublish(s.identity(), p.Topic) {
+	if a := s.authorizer(); IsSys(p.Topic) || a != nil && !a.MayPublish(s.identity(), p.Topic) {
 		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
 		return
 	}
@@ -97,6 +97,7 @@ func (s *Session) isRepeat(p *codec.Publish, out *Output) bool {
 			return true // the first PUBREC still waits for the store
 		}
 	}
+	out.sent(codec.TypePubrec)
 	out.Frames = codec.AppendPubackShort(out.Frames, codec.TypePubrec, p.PacketID)
 	return true
 }
@@ -316,6 +317,7 @@ func (s *Session) pubrel(f codec.Frame, out *Output) {
 // appendAck writes one of the PUBACK family in its shortest form; a refusal says why when the client
 // wants to know and can take it [MQTT-3.1.2-29, MQTT-3.4.2-2, MQTT-3.5.2-2].
 func (s *Session) appendAck(t codec.PacketType, id uint16, code codec.ReasonCode, why string, out *Output) {
+	out.sent(t)
 	if code == codec.Success || s.version != codec.V5 {
 		out.Frames = codec.AppendPubackShort(out.Frames, t, id)
 		return
@@ -409,5 +411,5 @@ func (s *Session) reauthenticate(f codec.Frame, out *Output) {
 	}
 	start := len(out.Frames)
 	out.Frames = appendAuth(out.Frames, reason, m.method.Name(), reply)
-	s.checkFits(start, "AUTH", out)
+	s.checkFits(start, codec.TypeAuth, out)
 }

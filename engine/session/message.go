@@ -24,6 +24,12 @@ type Message struct {
 	copy *Message // what Keep made
 }
 
+// IsSys tells whether a Topic Name is one of those that only the server itself publishes to [4.7.2].
+func IsSys(topic []byte) bool {
+	const sys = "$SYS/"
+	return len(topic) >= len(sys) && bytesAsString(topic[:len(sys)]) == sys
+}
+
 // Keep returns an immutable copy that outlives the read buffer. The first call copies; later calls, and
 // calls on the copy, return the same Message.
 func (m *Message) Keep() *Message {

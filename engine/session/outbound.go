@@ -174,9 +174,12 @@ func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.
 			s.alias(d)
 		}
 		out.Frames = codec.AppendDelivery(out.Frames, s.version, d)
-		return
+	} else {
+		out.Frames = o.appendForm(out.Frames, s.version, qos, id, retain)
 	}
-	out.Frames = o.appendForm(out.Frames, s.version, qos, id, retain)
+	if out.Tally != nil {
+		out.Tally.Publish(o.M.Payload)
+	}
 }
 
 func headerSize(b []byte) int {

@@ -32,6 +32,8 @@ type Output struct {
 	HasRead   bool      // Read is to be asked of the store, and answered with Loaded
 	Read      QueueRead //
 
+	Tally *Tally // counts the packets that are appended to Frames; nil: nobody counts. Set by the caller.
+
 	Judge *Credentials // to be handed to the Policy's Authenticator, whose answer goes to Handshake.Verdict
 
 	Close     bool // close the connection after writing Frames; ConnectionLost has not been called yet
@@ -59,6 +61,25 @@ type parsed struct {
 	delivery    codec.Delivery
 	suback      codec.Suback
 	unsuback    codec.Unsuback
+}
+
+// Tally counts packets to clients.
+type Tally struct {
+	Packets      [16]uint64 // by codec.PacketType
+	PublishBytes uint64     // of the payloads in PUBLISH
+}
+
+// Publish counts one PUBLISH.
+func (n *Tally) Publish(payload []byte) {
+	n.Packets[codec.TypePublish]++
+	n.PublishBytes += uint64(len(payload))
+}
+
+// sent counts one packet other than PUBLISH.
+func (out *Output) sent(t codec.PacketType) {
+	if out.Tally != nil {
+		out.Tally.Packets[t]++
+	}
 }
 
 // Reset empties everything but Frames and what the caller sets.

@@ -241,6 +241,7 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 		out.close(codec.PacketTooLarge, "MQTT-3.1.2-24", "CONNACK is larger than the client's maximum packet size")
 		return false
 	}
+	out.sent(codec.TypeConnack)
 	return true
 }
 
@@ -263,6 +264,7 @@ func (s *Session) Packet(f codec.Frame, now Time, out *Output) {
 			s.fail(err, out)
 			return
 		}
+		out.sent(codec.TypePingresp)
 		out.Frames = codec.AppendPingresp(out.Frames)
 	case codec.TypeDisconnect:
 		s.disconnect(f, out)
@@ -451,6 +453,9 @@ func (s *Session) closeWith(code codec.ReasonCode, statement, why string, out *O
 			if s.tooLarge(len(out.Frames) - start) {
 				out.Frames = out.Frames[:start]
 			}
+		}
+		if len(out.Frames) > start {
+			out.sent(codec.TypeDisconnect)
 		}
 	}
 	out.close(code, statement, why)

@@ -134,16 +134,18 @@ func (s *Session) subscribe(f codec.Frame, out *Output) {
 		ack.Properties.Reset()
 		out.Frames = ack.Append(out.Frames[:start], s.version)
 	}
-	s.checkFits(start, "SUBACK", out)
+	s.checkFits(start, codec.TypeSuback, out)
 	s.promise(start, out)
 }
 
-// checkFits closes when an answer cannot be given within the client's Maximum Packet Size [MQTT-3.1.2-24].
-func (s *Session) checkFits(start int, what string, out *Output) {
+// checkFits counts an answer, or closes when it cannot be given within the client's Maximum Packet Size [MQTT-3.1.2-24].
+func (s *Session) checkFits(start int, t codec.PacketType, out *Output) {
 	if s.tooLarge(len(out.Frames) - start) {
 		out.Frames = out.Frames[:start]
-		s.closeWith(codec.ImplementationSpecificError, "MQTT-3.1.2-24", what+" is larger than the client's maximum packet size", out)
+		s.closeWith(codec.ImplementationSpecificError, "MQTT-3.1.2-24", t.String()+" is larger than the client's maximum packet size", out)
+		return
 	}
+	out.sent(t)
 }
 
 func firstRefusal(reasons []codec.ReasonCode) string {
@@ -251,7 +253,7 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 	p.Filters = reuse(p.Filters)
 	start := len(out.Frames)
 	out.Frames = ack.Append(out.Frames, s.version)
-	s.checkFits(start, "UNSUBACK", out)
+	s.checkFits(start, codec.TypeUnsuback, out)
 	s.promise(start, out)
 }
 

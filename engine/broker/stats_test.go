@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/session"
+	"github.com/gannetmq/gannet/persist"
+)
+
+// TestCountersAreWhatIsOnTheWire counts the packets of a small story at both ends.
+func TestCountersAreWhatIsOnTheWire(t *testing.T) {
+	r := newRig(t, 1, nil)
+	parked := r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
+	parked.subscribe("a/#", codec.QoS1)
+	parked.gone()
+
+	w := r.connect(0, connectAs("w", codec.V5))
+	w.subscribe("a/b", codec.QoS2)
+	w.publish("a/b", "0", codec.QoS0, 0)
+	w.publish("a/b", "one", codec.QoS1, 1)
+	w.publish("a/b", "two", codec.QoS2, 2)
+	w.send((&codec.Ack{PacketID: 2}).Append(nil, codec.TypePubrel, codec.V5))
+	w.send(codec.AppendPingreq(nil))
+	w.send((&codec.Unsubscribe{PacketID: 9, Filters: [][]byte{[]byte("a/b")}}).Append(nil, codec.V5))
+	r.settle()
+
+	var seen [16]uint64
+	for {
+		f, ok := w.next()
+		if !ok {
+			break
+		}
+		seen[f.Type]++
+	}
+	want := [16]uint64{codec.TypePublish: 3, codec.TypePuback: 1, codec.TypePubrec: 1, codec.TypePubcomp: 1, codec.TypePingresp: 1, codec.TypeUnsuback: 1}
+	if seen != want {
+		t.Fatalf("on the wire: %v, want %v", seen, want)
+	}
+	seen[codec.TypeConnack], seen[codec.TypeSuback] = 2, 2 // taken by connect and subscribe
+	c := r.loops[0].Counters()
+	if c.PacketsOut != seen {
+		t.Errorf("sent %v, want %v", c.PacketsOut, seen)
+	}
+	received := [16]uint64{codec.TypeConnect: 2, codec.TypeSubscribe: 2, codec.TypePublish: 3, codec.TypePubrel: 1, codec.TypePingreq: 1, codec.TypeUnsubscribe: 1}
+	if c.PacketsIn != received {
+		t.Errorf("received %v, want %v", c.PacketsIn, received)
+	}
+	if c.PublishBytesIn != 7 || c.PublishBytesOut != 7 {
+		t.Errorf("payload bytes in %d, out %d, want 7", c.PublishBytesIn, c.PublishBytesOut)
+	}
+	if c.Queued != 2 || c.QueuedBytes == 0 {
+		t.Errorf("%d messages of %d bytes are queued, want 2", c.Queued, c.QueuedBytes)
+	}
+
+	back := r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
+	back.expect(codec.TypePublish)
+	back.expect(codec.TypePublish)
+	if c := r.loops[0].Counters(); c.Queued != 0 || c.QueuedBytes != 0 || c.PacketsOut[codec.TypePublish] != 5 {
+		t.Errorf("after the drain %d messages of %d bytes are queued, %d PUBLISH sent", c.Queued, c.QueuedBytes, c.PacketsOut[codec.TypePublish])
+	}
+}
+
+func TestQueueOfASessionThatEndsIsNotCounted(t *testing.T) {
+	r := newRig(t, 1, nil)
+	w := r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
+	w.subscribe("a", codec.QoS1)
+	w.gone()
+	r.connect(0, connectAs("p", codec.V5)).publish("a", "x", codec.QoS1, 1)
+	r.settle()
+	if n := r.loops[0].Counters().Queued; n != 1 {
+		t.Fatalf("%d are queued, want 1", n)
+	}
+	r.connect(0, connectAs("parked", codec.V311)) // Clean Session
+	if n := r.loops[0].Counters().Queued; n != 0 {
+		t.Errorf("%d are queued for nobody", n)
+	}
+}
+
+// TestWhatTheServerSaysOfItselfIsNotStored: it is retained, but a restart makes it anew.
+func TestWhatTheServerSaysOfItselfIsNotStored(t *testing.T) {
+	st := &recordCounter{Store: &persist.Memory{}}
+	r := newRigWithStore(t, 1, st, nil)
+	r.b.Publish(&session.Message{Topic: []byte("$SYS/broker/uptime"), Payload: []byte("1"), Retain: true})
+	r.settle()
+	if st.n != 0 || r.b.Retained() != 1 {
+		t.Errorf("%d records, %d retained; want none and one", st.n, r.b.Retained())
+	}
+	r.b.Publish(&session.Message{Topic: []byte("a"), Payload: []byte("1"), Retain: true})
+	r.settle()
+	if st.n != 1 {
+		t.Errorf("%d records of an ordinary retained message", st.n)
+	}
+}
+
+// recordCounter counts what is appended to a Store.
+type recordCounter struct {
+	Store
+	n int
+}
+
+func (s *recordCounter) Append(records []session.Record) uint64 {
+	s.n += len(records)
+	return s.Store.Append(records)
+}
