@@ -93,9 +93,9 @@ func TestHalfPackets(t *testing.T) {
 		var open []*client
 		for i := range senders {
 			c := s.connect(t, fmt.Sprint("h", i), codec.V311)
-			before := s.Broker().Counters().BytesIn
+			before := s.counters().BytesIn
 			c.send(body)
-			s.until("half of it is read", func() bool { return s.Broker().Counters().BytesIn >= before+half })
+			s.until("half of it is read", func() bool { return s.counters().BytesIn >= before+half })
 			open = append(open, c)
 		}
 		s.heapWithin(senders*int(s.options.Broker.Session.MaxPacketSize) + 4*mib)
@@ -118,7 +118,7 @@ func TestOneByteAtATime(t *testing.T) {
 		b = (&codec.Publish{Topic: []byte("slow/x"), Payload: bytes.Repeat([]byte("y"), 300), QoS: 2, PacketID: 9}).Append(b, c.v)
 		for i := range b {
 			c.send(b[i : i+1])
-			s.Broker().Counters() // a turn of every loop
+			s.counters() // a turn of every loop
 		}
 		c.expect(codec.TypeConnack)
 		c.expect(codec.TypeSuback)
@@ -167,7 +167,7 @@ func TestDeepAndLongTopics(t *testing.T) {
 			p.publish(long, nil, codec.QoS0, 0)
 			p.ping()
 			open = append(open, c)
-			s.Broker().Counters()
+			s.counters()
 		}
 		s.heapWithin(20*(4*65535+s.options.Broker.Session.MaxTopicBytes) + 8*mib)
 		for _, c := range open {

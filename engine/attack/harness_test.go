@@ -15,6 +15,7 @@ import (
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine"
+	"github.com/gannetmq/gannet/engine/broker"
 	"github.com/gannetmq/gannet/persist"
 )
 
@@ -91,10 +92,16 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
+// counters are the broker's, from loops that all have taken a turn.
+func (s *server) counters() *broker.Counters {
+	c, _ := s.Broker().Counters(s.t.Context())
+	return c
+}
+
 // until waits for the broker to come to a state. Each look asks every loop, so that it is no busy loop.
 func (s *server) until(what string, reached func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); !reached(); s.Broker().Counters() {
+	for deadline := time.Now().Add(patience); !reached(); s.counters() {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("not in time: %s", what)
 		}

@@ -115,14 +115,14 @@ func TestSmallAnswersToAClientThatNeverReads(t *testing.T) {
 	c := s.connect(t, "small", codec.V311).deafen()
 	c.subscribe(filter("large", 0))
 	s.flood("large", 512*kib, 50, 0)
-	if s.Broker().Counters().Drops[session.DropOutboundFull] == 0 {
+	if s.counters().Drops[session.DropOutboundFull] == 0 {
 		t.Fatal("the sockets are not full")
 	}
-	before := s.Broker().Counters().PacketsIn[codec.TypePingreq]
+	before := s.counters().PacketsIn[codec.TypePingreq]
 	held := heapInUse()
 	for i := range pings {
 		c.send(pingreq)
-		s.until("it is answered", func() bool { return s.Broker().Counters().PacketsIn[codec.TypePingreq] > before+uint64(i) })
+		s.until("it is answered", func() bool { return s.counters().PacketsIn[codec.TypePingreq] > before+uint64(i) })
 	}
 	grown := int(heapInUse()) - int(held)
 	t.Logf("%d bytes for answers of %d", grown, 2*pings)
@@ -164,7 +164,7 @@ func TestRetainedMessagesToAClientThatNeverReads(t *testing.T) {
 		}
 		var last uint64
 		s.until("nothing moves any more", func() bool {
-			now := s.Broker().Counters().PacketsOut[codec.TypePublish]
+			now := s.counters().PacketsOut[codec.TypePublish]
 			still := now == last
 			last = now
 			return still

@@ -121,6 +121,15 @@ func (b *Broker) Connections() int { return int(b.connections.Load()) }
 // Sessions returns how many sessions there are, connected and parked.
 func (b *Broker) Sessions() int { return int(b.sessions.Load()) }
 
+// RetainedBytes returns what retained messages count against Options.MaxRetainedBytes.
+func (b *Broker) RetainedBytes() int64 { return b.retained.bytes.Load() }
+
+// Subscriptions returns how many there are, and how many are to shared groups. It visits the router's shards.
+func (b *Broker) Subscriptions() (ordinary, shared int) {
+	s := b.router.Stats()
+	return s.Subscriptions, s.SharedSubscriptions
+}
+
 // Retained returns how many retained messages there are.
 func (b *Broker) Retained() int { return b.retained.index.Len() }
 
@@ -212,6 +221,7 @@ type retainedStore struct {
 	maxBytes int64
 	bytes    atomic.Int64
 	expiring atomic.Int64 // messages with a Message Expiry Interval
+	own      atomic.Int64 // messages of the server itself, a few dozen, which the bounds are not for
 
 	order [64]sync.Mutex // one for some topics: held while a change goes to the index and on to the store
 }
@@ -239,6 +249,18 @@ func (r *retainedStore) account(m *session.Message, sign int64) {
 	if m.Expires != 0 {
 		r.expiring.Add(sign)
 	}
+	if session.IsSys(m.Topic) {
+		r.own.Add(sign)
+	}
+}
+
+// full tells whether the bounds forbid a message that makes the store larger by so many bytes.
+func (r *retainedStore) full(m *session.Message, existed bool, grow int64) bool {
+	if session.IsSys(m.Topic) {
+		return false
+	}
+	return !existed && r.max > 0 && r.index.Len()-int(r.own.Load()) >= r.max ||
+		r.maxBytes > 0 && grow > 0 && r.bytes.Load()+grow > r.maxBytes
 }
 
 // set stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5, -6, -7]. False: the store is full.
@@ -254,7 +276,7 @@ func (r *retainedStore) set(m *session.Message) bool {
 	if existed {
 		grow -= retainedSize(old)
 	}
-	if !existed && r.max > 0 && r.index.Len() >= r.max || r.maxBytes > 0 && grow > 0 && r.bytes.Load()+grow > r.maxBytes {
+	if r.full(m, existed, grow) {
 		return false
 	}
 	k := m.Keep()

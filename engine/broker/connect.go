@@ -198,7 +198,15 @@ func (l *Loop) closeDisplaced(cn *Conn) {
 		bytebufferpool.Put(cn.final)
 		cn.final = nil
 	}
-	cn.client = nil
+	l.letGo(cn)
+}
+
+// letGo forgets the session of a connection.
+func (l *Loop) letGo(cn *Conn) {
+	if cn.client != nil {
+		cn.client = nil
+		l.stats.connected--
+	}
 }
 
 // connect joins connection and session. False: the session ended or was taken by another connection in between.
@@ -230,6 +238,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	l.end(c, out)
 	c.mu.Unlock()
 	l.stats.accepted++
+	l.stats.connected++
 	l.timers.put(cn, l.connDeadline(cn), session.Never)
 	if l.b.debugging() {
 		l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
@@ -289,7 +298,7 @@ func (l *Loop) detach(cn *Conn, c *client, now Time) *bytebufferpool.ByteBuffer 
 	}
 	l.end(c, out)
 	c.mu.Unlock()
-	cn.client = nil
+	l.letGo(cn)
 	l.act(nil, c, out, now)
 	return buf
 }

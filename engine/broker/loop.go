@@ -792,7 +792,9 @@ func (l *Loop) parkTimer(c *client, now Time) {
 	}
 	l.begin(c, out)
 	c.s.Tick(now, out)
-	if !out.Ended {
+	if out.Ended {
+		l.stats.expired++
+	} else {
 		l.park(c, now)
 	}
 	l.end(c, out)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/gannetmq/gannet/engine/session"
@@ -14,7 +15,9 @@ type Counters struct {
 	PublishBytesIn              uint64     // payloads of PUBLISH that were routed
 	PublishBytesOut             uint64     // payloads of PUBLISH
 	Queued, QueuedBytes         int64      // messages that wait in the queues of sessions, now
-	Opened, Accepted, ClosedAll uint64 // network connections; accepted = with a session
+	Opened, Accepted, ClosedAll uint64     // network connections; accepted = with a session
+	Connected                   int64      // network connections with a session, now
+	Expired                     uint64     // sessions that ended because their client did not come back in time
 	RefusedConnects             uint64
 	ConnectTimeouts             uint64
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
@@ -28,6 +31,8 @@ type stats struct {
 	packetsIn                                                       [16]uint64
 	sent                                                            session.Tally
 	queued, queuedBytes                                             int64 // what this loop has added to queues, less what it took
+	connected                                                       int64
+	expired                                                         uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
 	refusedPublish                                                  uint64
 	drops                                                           [session.DropReasons]uint64
@@ -41,7 +46,7 @@ type stats struct {
 func (s *stats) snapshot() *Counters {
 	return &Counters{
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, PacketsOut: s.sent.Packets, Writes: s.writes,
-		PublishBytesIn: s.publishBytesIn, PublishBytesOut: s.sent.PublishBytes, Queued: s.queued, QueuedBytes: s.queuedBytes, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
+		PublishBytesIn: s.publishBytesIn, PublishBytesOut: s.sent.PublishBytes, Queued: s.queued, QueuedBytes: s.queuedBytes, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns, Connected: s.connected, Expired: s.expired,
 		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
 		Drops: s.drops, Closed: s.closed,
 	}
@@ -50,17 +55,31 @@ func (s *stats) snapshot() *Counters {
 // Counters returns this loop's totals. On the owner only; Broker.Counters asks every loop.
 func (l *Loop) Counters() *Counters { return l.stats.snapshot() }
 
-// Counters adds up the totals of all loops. It asks each loop and waits for the answer, so it must not be called on a loop.
-func (b *Broker) Counters() *Counters {
+// Counters adds up the totals of all loops, each of which is asked and answers in its next turn. It waits for them, so it must not be
+// called on a loop. ok is false when ctx ended first: loops that have ended do not answer.
+func (b *Broker) Counters(ctx context.Context) (sum *Counters, ok bool) {
 	answers := make(chan *Counters, len(b.loops))
 	for _, l := range b.loops {
 		l.box.post(item{kind: itemCall, call: func() { answers <- l.stats.snapshot() }})
 	}
-	sum := &Counters{}
+	sum = &Counters{}
 	for range b.loops {
-		sum.add(<-answers)
+		select {
+		case c := <-answers:
+			sum.add(c)
+		case <-ctx.Done():
+			return nil, false
+		}
 	}
-	return sum
+	return sum, true
+}
+
+// Dropped returns how many messages were given up, whatever the reason.
+func (c *Counters) Dropped() (n uint64) {
+	for _, d := range c.Drops {
+		n += d
+	}
+	return n
 }
 
 // Packets returns how many packets of all types were received and sent.
@@ -84,6 +103,8 @@ func (c *Counters) add(x *Counters) {
 		c.PacketsIn[i] += x.PacketsIn[i]
 		c.PacketsOut[i] += x.PacketsOut[i]
 	}
+	c.Connected += x.Connected
+	c.Expired += x.Expired
 	c.Opened += x.Opened
 	c.Accepted += x.Accepted
 	c.ClosedAll += x.ClosedAll

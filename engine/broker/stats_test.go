@@ -49,6 +49,9 @@ func TestCountersAreWhatIsOnTheWire(t *testing.T) {
 	if c.PublishBytesIn != 7 || c.PublishBytesOut != 7 {
 		t.Errorf("payload bytes in %d, out %d, want 7", c.PublishBytesIn, c.PublishBytesOut)
 	}
+	if c.Connected != 1 {
+		t.Errorf("%d connected, want 1", c.Connected)
+	}
 	if c.Queued != 2 || c.QueuedBytes == 0 {
 		t.Errorf("%d messages of %d bytes are queued, want 2", c.Queued, c.QueuedBytes)
 	}
@@ -71,9 +74,26 @@ func TestQueueOfASessionThatEndsIsNotCounted(t *testing.T) {
 	if n := r.loops[0].Counters().Queued; n != 1 {
 		t.Fatalf("%d are queued, want 1", n)
 	}
-	r.connect(0, connectAs("parked", codec.V311)) // Clean Session
+	again := r.connect(0, connectAs("parked", codec.V311)) // Clean Session
 	if n := r.loops[0].Counters().Queued; n != 0 {
 		t.Errorf("%d are queued for nobody", n)
+	}
+	r.connect(0, connectAs("parked", codec.V311)) // takes over
+	again.gone()
+	if n := r.loops[0].Counters().Connected; n != 2 {
+		t.Errorf("%d connected, want 2", n)
+	}
+}
+
+func TestSessionsThatExpireAreCounted(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := connectAs("a", codec.V5)
+	c.Properties.SessionExpiryInterval = 10
+	c.Properties.Set(codec.PropSessionExpiryInterval)
+	r.connect(0, c).gone()
+	r.pass(11_000)
+	if c := r.loops[0].Counters(); c.Expired != 1 || c.Connected != 0 || r.b.Sessions() != 0 {
+		t.Errorf("%d expired, %d connected, %d sessions", c.Expired, c.Connected, r.b.Sessions())
 	}
 }
 
@@ -90,6 +110,18 @@ func TestWhatTheServerSaysOfItselfIsNotStored(t *testing.T) {
 	r.settle()
 	if st.n != 1 {
 		t.Errorf("%d records of an ordinary retained message", st.n)
+	}
+}
+
+// TestBoundsOnRetainedMessagesAreForClients: what the server says of itself takes no place of theirs.
+func TestBoundsOnRetainedMessagesAreForClients(t *testing.T) {
+	r := newRig(t, 1, func(o *Options) { o.MaxRetained = 1 })
+	for _, topic := range []string{"$SYS/broker/a", "$SYS/broker/b", "mine", "$SYS/broker/a", "one more"} {
+		r.b.Publish(&session.Message{Topic: []byte(topic), Payload: []byte("1"), Retain: true})
+	}
+	r.settle()
+	if n, dropped := r.b.Retained(), r.loops[0].Counters().Drops[session.DropRetainedFull]; n != 3 || dropped != 1 {
+		t.Errorf("%d retained, %d refused; want 3 and 1", n, dropped)
 	}
 }
 

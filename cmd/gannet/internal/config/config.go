@@ -26,6 +26,8 @@ type Config struct {
 	MaxStoreBytes   int64 // 0: not limited
 	MaxPendingBytes int64
 
+	SysInterval time.Duration // 0: $SYS is not published
+
 	LogFormat LogFormat
 	LogLevel  slog.Level
 
@@ -77,6 +79,8 @@ func Default() Config {
 		StoreMemtable:   16 << 20,
 		StoreCache:      32 << 20,
 		MaxPendingBytes: 256 << 20,
+
+		SysInterval: 10 * time.Second,
 
 		LogFormat: LogText,
 		LogLevel:  slog.LevelInfo,

@@ -168,6 +168,8 @@ func settings() []setting {
 			"Bytes of retained messages; 0: not limited.",
 			"As for max-retained-messages."},
 
+		{groupLog, "sys-interval", duration(0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SysInterval }),
+			"Time between two looks at the broker's own figures, which are published below $SYS/broker/, retained, when they change; 0s: never.", ""},
 		{groupLog, "log-format", logFormat(),
 			"Form of the log lines on the standard error stream.", ""},
 		{groupLog, "log-level", logLevel(),
