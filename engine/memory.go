@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,8 +41,38 @@ type MemoryKeeper struct {
 	loading      chan struct{} // closed by Loaded
 	allocated    uint64
 	tidied       bool          // in this quiet time
+	short        bool          // the limit was reported
 	collected    chan struct{} // has a value after a collection
+	limit        atomic.Pointer[memoryLimit]
 	quit, joined chan struct{}
+}
+
+// memoryLimit is whom to tell that little memory is left.
+type memoryLimit struct {
+	bytes  uint64
+	report func(short bool)
+}
+
+// Limit has report called, on the keeper's goroutine, when more than nine tenths of bytes are live after a collection, and again when it is
+// less than eight tenths. It is not called twice with the same answer, nor before the first collection that follows.
+func (k *MemoryKeeper) Limit(bytes uint64, report func(short bool)) {
+	k.limit.Store(&memoryLimit{bytes, report})
+}
+
+// judgeLimit says what the reporter has to hear, if anything, with so many bytes live.
+func (k *MemoryKeeper) judgeLimit(live uint64) {
+	l := k.limit.Load()
+	if l == nil {
+		return
+	}
+	switch {
+	case !k.short && live > l.bytes/10*9:
+		k.short = true
+		l.report(true)
+	case k.short && live < l.bytes/10*8:
+		k.short = false
+		l.report(false)
+	}
 }
 
 // KeepMemory governs the collector until Stop is called, which also ends its goroutine. gcPercent is the target while the heap is small,
@@ -91,6 +122,7 @@ func (k *MemoryKeeper) run() {
 		}
 		metrics.Read(s)
 		live := s[1].Value.Uint64()
+		k.judgeLimit(live)
 		switch {
 		case loading != nil:
 			k.tell(k.whileLoading(live))

@@ -76,6 +76,19 @@ func TestTargetFollowsEachCollection(t *testing.T) {
 	runtime.KeepAlive(held)
 }
 
+func TestLimitOfMemoryIsReportedOnceEachWay(t *testing.T) {
+	k := &MemoryKeeper{}
+	k.judgeLimit(1 << 40) // nobody asked
+	var said []bool
+	k.Limit(1000, func(short bool) { said = append(said, short) })
+	for _, live := range []uint64{900, 901, 950, 850, 800, 799, 100, 899} {
+		k.judgeLimit(live)
+	}
+	if len(said) != 2 || !said[0] || said[1] {
+		t.Errorf("reported %v, want true at 901 and false at 799", said)
+	}
+}
+
 func TestMemoryKeeperStops(t *testing.T) {
 	k := KeepMemory(400)
 	k.Loaded()

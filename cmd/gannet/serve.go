@@ -111,6 +111,9 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 		return err
 	}
 	memory.Loaded()
+	if c.MemoryLimit > 0 {
+		memory.Limit(uint64(c.MemoryLimit), server.Broker().ShortOfMemory)
+	}
 	manager, err := newNotifier(p.environ, os.Getpid(), log)
 	if err != nil {
 		log.Warn("no service manager", "reason", err)

@@ -30,7 +30,8 @@ type Options struct {
 	MaxGroupMessages int           // queue of one shared subscription group; then 0x97 or the oldest is dropped
 	MaxGroupBytes    int           // same
 	SharedStrategy   Strategy
-	WideFanout       int // matches from which a message is cut by loop and handed over
+	ConnectionLevel  slog.Level // of the lines about clients that come and go
+	WideFanout       int        // matches from which a message is cut by loop and handed over
 }
 
 // DefaultOptions returns the defaults.
@@ -44,6 +45,7 @@ func DefaultOptions() Options {
 		MaxRetainedBytes: 1 << 30,
 		MaxGroupMessages: 100000,
 		MaxGroupBytes:    256 << 20,
+		ConnectionLevel:  slog.LevelDebug,
 		WideFanout:       64,
 	}
 }
@@ -92,6 +94,7 @@ type Broker struct {
 	nextID      atomic.Uint64
 	connections atomic.Int64
 	sessions    atomic.Int64
+	short       atomic.Bool // see ShortOfMemory
 	durableUpTo atomic.Uint64
 	ended       atomic.Uint64 // ticket of the newest end of a session
 }
@@ -112,14 +115,31 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 	return b
 }
 
-// debugging tells whether to make log lines about single connections: the address alone costs more than a small packet.
-func (b *Broker) debugging() bool { return b.log.Enabled(context.Background(), slog.LevelDebug) }
+// tells reports whether what becomes of each connection is logged, and tell logs it. The address alone costs more than a small packet.
+func (b *Broker) tells() bool { return b.log.Enabled(context.Background(), b.opts.ConnectionLevel) }
+
+func (b *Broker) tell(what string, args ...any) {
+	b.log.Log(context.Background(), b.opts.ConnectionLevel, what, args...)
+}
 
 // Connections returns how many network connections are open.
 func (b *Broker) Connections() int { return int(b.connections.Load()) }
 
 // Sessions returns how many sessions there are, connected and parked.
 func (b *Broker) Sessions() int { return int(b.sessions.Load()) }
+
+// ShortOfMemory says that the process has less memory left than it should, or has enough again. Meanwhile nobody gets a new session, and
+// messages that would have to be kept are refused as by a store that takes nothing new. Safe for concurrent use.
+func (b *Broker) ShortOfMemory(short bool) {
+	if b.short.Swap(short) == short {
+		return
+	}
+	if short {
+		b.log.Error("short of memory: no new sessions, and nothing that would have to be kept")
+	} else {
+		b.log.Warn("memory is sufficient again")
+	}
+}
 
 // RetainedBytes returns what retained messages count against Options.MaxRetainedBytes.
 func (b *Broker) RetainedBytes() int64 { return b.retained.bytes.Load() }

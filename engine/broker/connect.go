@@ -68,8 +68,11 @@ func (l *Loop) verdict(cn *Conn, v session.Verdict, now Time) {
 // refuseConn counts and closes a connection that gets no session. What CONNACK there is to say was written before.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
-	if l.b.debugging() {
-		l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
+	if code == codec.NotAuthorized || code == codec.BadUserNameOrPassword || code == codec.Banned {
+		l.stats.refusals.add("client refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "reason", why)
+	}
+	if l.b.tells() {
+		l.b.tell("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
 	}
 	l.closeConn(cn)
 }
@@ -101,6 +104,11 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 			return
 		}
 		if old == nil || h.CleanStart {
+			if old == nil && b.short.Load() {
+				sh.mu.Unlock()
+				l.refuseClient(cn, h, codec.ServerBusy, "the server is short of memory")
+				return
+			}
 			if old == nil && b.opts.MaxSessions > 0 && b.sessions.Load() >= int64(b.opts.MaxSessions) {
 				sh.mu.Unlock()
 				l.refuseClient(cn, h, codec.QuotaExceeded, "too many sessions")
@@ -240,8 +248,9 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	l.stats.accepted++
 	l.stats.connected++
 	l.timers.put(cn, l.connDeadline(cn), session.Never)
-	if l.b.debugging() {
-		l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
+	if l.b.tells() {
+		l.b.tell("client connected", "client", h.ClientID, "user", h.UserName, "remote", cn.t.RemoteAddr(),
+			"listener", cn.hello.listener.Name, "version", h.Version, "keep-alive", h.KeepAlive, "clean-start", h.CleanStart)
 	}
 	cn.hello = nil
 	l.act(cn, c, out, now)
@@ -271,8 +280,8 @@ func (l *Loop) closeClient(cn *Conn, c *client, out *session.Output, now Time) {
 	if !graceful {
 		l.stats.closed[code]++
 	}
-	if l.b.debugging() {
-		l.b.log.Debug("disconnected", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "code", code, "reason", why, "statement", statement)
+	if l.b.tells() {
+		l.b.tell("client disconnected", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "code", code, "reason", why, "statement", statement)
 	}
 }
 
@@ -332,8 +341,8 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 		if buf := l.detach(cn, c, now); buf != nil {
 			bytebufferpool.Put(buf)
 		}
-		if l.b.debugging() {
-			l.b.log.Debug("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
+		if l.b.tells() {
+			l.b.tell("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
 		}
 	}
 }

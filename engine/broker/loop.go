@@ -278,7 +278,7 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 	if full {
 		l.flush(c, now)
 	}
-	if out.HasPublish || len(out.Changes) > 0 || out.Close || out.Acked || out.Drops.Any || out.Why != "" {
+	if out.HasPublish || len(out.Changes) > 0 || out.Close || out.Acked || out.Drops.Any || out.Why != "" || out.Denied != nil {
 		l.act(cn, c, out, now)
 	}
 	return b
@@ -298,6 +298,9 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 	}
 	if out.Why != "" && !out.Close {
 		l.stats.refusedPublish++
+	}
+	if out.Denied != nil {
+		l.stats.denials.add("not authorized", "client", c.s.ClientID(), "topic", string(out.Denied))
 	}
 	if out.HasPublish {
 		l.stats.publishBytesIn += uint64(len(out.Publish.Payload))

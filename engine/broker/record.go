@@ -113,7 +113,9 @@ func (l *Loop) readAgain(now Time) {
 	}
 }
 
-func (b *Broker) unavailable() bool { return b.store != nil && b.store.Unavailable() }
+func (b *Broker) unavailable() bool {
+	return b.short.Load() || b.store != nil && b.store.Unavailable()
+}
 
 // wouldRecord tells whether m, at QoS 1 or 2 from c, could be acknowledged only once something is recorded.
 func (l *Loop) wouldRecord(c *client, m *session.Message) bool {

@@ -38,6 +38,8 @@ type stats struct {
 	drops                                                           [session.DropReasons]uint64
 	closed                                                          [256]uint64
 
+	refusals, denials rare
+
 	dropClient [session.DropReasons]string // a client of the latest drop
 	logged     [session.DropReasons]uint64 // drops that the log has told of
 	logAt      Time
@@ -133,13 +135,15 @@ func (l *Loop) countDrops(d *session.Drops, s *session.Session) {
 
 func (l *Loop) countGroupDrop(r session.DropReason) { l.stats.drops[r]++ }
 
-// logDrops writes one line per reason whose counter moved, rate-limited.
+// logDrops writes one line per reason whose counter moved, and one per kind of rare event, rate-limited.
 func (l *Loop) logDrops(now Time) {
 	s := &l.stats
-	if s.drops == s.logged || now < s.logAt {
+	if s.drops == s.logged && s.refusals.n+s.denials.n == 0 || now < s.logAt {
 		return
 	}
 	s.logAt = now + dropLogInterval
+	s.refusals.log(l.b.log)
+	s.denials.log(l.b.log)
 	for r := range s.drops {
 		if n := s.drops[r] - s.logged[r]; n > 0 {
 			l.b.log.Warn("messages dropped", slog.String("reason", session.DropReason(r).String()),
@@ -147,4 +151,25 @@ func (l *Loop) logDrops(now Time) {
 		}
 	}
 	s.logged = s.drops
+}
+
+// rare gathers events of one kind that the log tells of now and then: how many there were, and what the latest was about. An attacker
+// can cause many, so nothing is formatted before it is logged.
+type rare struct {
+	n    uint64
+	what string
+	args [8]any
+	used int
+}
+
+func (r *rare) add(what string, args ...any) {
+	r.n++
+	r.what, r.used = what, copy(r.args[:], args)
+}
+
+func (r *rare) log(log *slog.Logger) {
+	if r.n > 0 {
+		log.Warn(r.what, append(r.args[:r.used:r.used], "count", r.n)...)
+		*r = rare{}
+	}
 }

@@ -193,3 +193,34 @@ func TestWhoWaitsForABrokenDiskIsTold(t *testing.T) {
 	r.commit(store, 9)
 	sub.expectPublish("t", "held")
 }
+
+// TestShortOfMemory: whoever has a session goes on, and nothing more is kept for anybody.
+func TestShortOfMemory(t *testing.T) {
+	r := newRig(t, 1, nil)
+	parked := r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
+	parked.subscribe("t/parked", codec.QoS1)
+	parked.gone()
+	sub := r.connect(0, connectAs("sub", codec.V5))
+	sub.subscribe("t/#", codec.QoS1)
+	pub := r.connect(0, connectAs("pub", codec.V5))
+	r.b.ShortOfMemory(true)
+
+	pub.publish("t/parked", "refused", codec.QoS1, 1)
+	r.settle()
+	pub.expectAck(codec.TypePuback, 1, codec.QuotaExceeded)
+	sub.expectNothing()
+	pub.publish("t/other", "taken", codec.QoS1, 2)
+	r.settle()
+	pub.expectAck(codec.TypePuback, 2, codec.Success)
+	sub.expectPublish("t/other", "taken")
+	late := r.dial(0, true)
+	late.send(connectAs("late", codec.V5).Append(nil, codec.V5))
+	r.settle()
+	if f := late.expect(codec.TypeConnack); f.Body[1] != byte(codec.ServerBusy) || !late.closed {
+		t.Errorf("CONNACK % x, closed %v", f.Body, late.closed)
+	}
+	r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
+
+	r.b.ShortOfMemory(false)
+	r.connect(0, connectAs("late", codec.V5))
+}

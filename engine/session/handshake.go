@@ -175,7 +175,8 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 		hello.ClientID = v.ClientID
 	}
 	if v.Authorizer != nil {
-		hello.access = &Access{Authorizer: v.Authorizer, MountPoint: hello.access.MountPoint}
+		a := *hello.access
+		a.Authorizer, hello.access = v.Authorizer, &a
 	}
 	return h.accept(cfg, out)
 }
@@ -202,7 +203,7 @@ func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 // takeWill checks the will and keeps a copy [3.1.2.5, 3.1.3.2]. False: refused.
 func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
 	switch {
-	case c.WillQoS > cfg.MaxQoS:
+	case c.WillQoS > h.hello.access.maxQoS(cfg):
 		h.refuse(codec.QoSNotSupported, "MQTT-3.2.2-12", "will QoS above the maximum", out)
 		return false
 	case c.WillRetain && cfg.RetainUnavailable:

@@ -41,6 +41,7 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 		p.Topic = out.parsed.topic
 	}
 	if a := s.authorizer(); IsSys(p.Topic) || a != nil && !a.MayPublish(s.identity(), p.Topic) {
+		out.Denied = p.Topic
 		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
 		return
 	}
@@ -64,7 +65,7 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 // capable holds the packet against what CONNACK announced.
 func (s *Session) capable(p *codec.Publish, out *Output) bool {
 	switch {
-	case p.QoS > s.cfg.MaxQoS:
+	case p.QoS > s.access.maxQoS(s.cfg):
 		s.closeWith(codec.QoSNotSupported, "MQTT-3.2.2-11", "QoS above the announced maximum", out)
 	case p.Retain && s.cfg.RetainUnavailable:
 		s.closeWith(codec.RetainNotSupported, "MQTT-3.2.2-14", "retain is not available", out)

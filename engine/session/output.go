@@ -41,6 +41,7 @@ type Output struct {
 	Reason    codec.ReasonCode
 	Statement string // statement id of the rule that was broken, if any
 	Why       string // one phrase for the log
+	Denied    []byte // the Topic Name or Topic Filter that the client was not allowed; borrowed
 	Ended     bool   // the session state is gone; it must leave the registry
 	Acked     bool   // a window slot came free: queues of shared groups may move
 	Full      bool   // something waits for room in the connection only: call Drain when there is some
@@ -100,7 +101,7 @@ func (out *Output) Reset() {
 	}
 	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
 	out.Await, out.HasRead, out.Held = false, false, 0
-	out.Judge = nil
+	out.Judge, out.Denied = nil, nil
 	out.Reason, out.Statement, out.Why = 0, "", ""
 }
 

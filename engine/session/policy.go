@@ -18,6 +18,7 @@ type Policy struct {
 // Access is what a session's listener lets its client do. Immutable.
 type Access struct {
 	Authorizer Authorizer // nil: that of Config
+	MaxQoS     *codec.QoS // announced and enforced in place of a higher one of Config; nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
 }
 
@@ -81,6 +82,14 @@ func (s *Session) authorizer() Authorizer {
 		return s.access.Authorizer
 	}
 	return s.cfg.Authorizer
+}
+
+// maxQoS is the highest QoS of a listener's clients.
+func (a *Access) maxQoS(cfg *Config) codec.QoS {
+	if a == nil || a.MaxQoS == nil {
+		return cfg.MaxQoS
+	}
+	return min(*a.MaxQoS, cfg.MaxQoS)
 }
 
 func (s *Session) mountPoint() string {

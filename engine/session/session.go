@@ -197,8 +197,8 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 			p.ReceiveMaximum = cfg.ReceiveMaximum
 			p.Set(codec.PropReceiveMaximum)
 		}
-		if cfg.MaxQoS < codec.QoS2 {
-			p.MaximumQoS = byte(cfg.MaxQoS)
+		if most := s.access.maxQoS(cfg); most < codec.QoS2 {
+			p.MaximumQoS = byte(most)
 			p.Set(codec.PropMaximumQoS)
 		}
 		if cfg.RetainUnavailable {

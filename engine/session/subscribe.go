@@ -181,10 +181,11 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 		}
 	}
 	if a := s.authorizer(); a != nil && !a.MaySubscribe(s.identity(), rest) {
+		out.Denied = rest
 		return codec.NotAuthorized
 	}
 	o := SubscriptionOptions{
-		QoS: min(f.QoS, s.cfg.MaxQoS), NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished,
+		QoS: min(f.QoS, s.access.maxQoS(s.cfg)), NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished,
 		RetainHandling: f.RetainHandling, Identifier: identifier,
 	}
 	if out.Unavailable && s.durable() {

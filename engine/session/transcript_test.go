@@ -273,6 +273,9 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Authenticator = nobody{}
 		case "mount":
 			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "listener-qos":
+			most := codec.QoS(n())
+			p.pol.Access.MaxQoS = &most
 		case "no-names":
 			p.pol.NewClientID = nil
 		case "name-as-id":

@@ -184,7 +184,8 @@ func settings() []setting {
 			"Heap growth between garbage collections: more memory for less work.", ""},
 		{groupProcess, "memory-limit", size(0, unlimited, func(c *Config) *int64 { return &c.MemoryLimit }),
 			"Memory above which the garbage collector works harder; 0: not set. GOMEMLIMIT is honoured when this is 0.",
-			"Soft: collections become more frequent, nothing is refused."},
+			"Collections become more frequent. When nine tenths are in use all the same, nobody gets a new Session (0x89 Server busy), and a PUBLISH " +
+				"that would have to be kept is refused with 0x97 Quota exceeded, a 3.x client is disconnected; QoS 0 flows on."},
 	}
 }
 
