@@ -23,7 +23,9 @@ type Publisher struct {
 	o     Options
 	peaks peaks
 	loads []load
-	said  map[string]string // payload by name; bounded by the list of figures
+
+	mu   sync.Mutex
+	said map[string]string // payload by name; bounded by the list of figures
 
 	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
@@ -43,6 +45,17 @@ func newPublisher(o Options) *Publisher {
 	p := &Publisher{o: o, loads: loads(), said: make(map[string]string)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
+}
+
+// Figures returns what was published last to each topic. The caller owns the map. Safe for concurrent use.
+func (p *Publisher) Figures() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := make(map[string]string, len(p.said))
+	for name, text := range p.said {
+		m[Prefix+name] = text
+	}
+	return m
 }
 
 // Stop ends the goroutine and waits for it. Called once.
@@ -80,7 +93,9 @@ func (p *Publisher) publish(passed time.Duration) {
 	}
 	for _, f := range list {
 		if p.said[f.name] != f.text {
+			p.mu.Lock()
 			p.said[f.name] = f.text
+			p.mu.Unlock()
 			p.o.Publish(Prefix+f.name, []byte(f.text))
 		}
 	}

@@ -62,6 +62,9 @@ func TestOnlyWhatChangedIsPublished(t *testing.T) {
 	s := Snapshot{Connected: 1, Heap: 5}
 	b, p := newBoard(&s)
 	p.publish(0)
+	if f := p.Figures(); f[Prefix+"clients/connected"] != "1" || len(f) != b.count {
+		t.Errorf("%d figures of %d, %s connected", len(f), b.count, f[Prefix+"clients/connected"])
+	}
 	b.count = 0
 	p.publish(0)
 	if b.count != 0 {
