@@ -96,6 +96,7 @@ func parseLine(b *builder, line string, user *string) error {
 	if topic == "" {
 		return fmt.Errorf("%s: no topic after it", keyword)
 	}
+	r.Topic = topic
 	return b.add(&r)
 }
 
