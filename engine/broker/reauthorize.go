@@ -7,8 +7,8 @@ import "sync"
 // changes its loop meanwhile is looked at when its new connection resumes it (session.Connect).
 
 // reviewBatch bounds what a loop does of a review in one turn. A session counts one, eight of its subscriptions one more, and a shard
-// of the registry as many as a session.
-const reviewBatch = 256
+// of the registry as much as a session: about 200 us, measured with 100 000 sessions.
+const reviewBatch = 64
 
 // review is one loop's way through the registry. Owned by the loop, but for what reviews.mu guards.
 type review struct {

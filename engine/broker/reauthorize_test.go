@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/auth/acl"
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/persist"
 )
@@ -188,5 +189,39 @@ func TestReplayEndsWithASubscriptionThatIsTakenAway(t *testing.T) {
 	c.settle()
 	if n := len(strings.Fields(w.topics())); n != replayBatch {
 		t.Errorf("%d retained messages, want those of the turn before", n)
+	}
+}
+
+// BenchmarkReview holds a hundred thousand parked sessions with one subscription each against the rules of their user.
+func BenchmarkReview(b *testing.B) {
+	const sessions = 100_000
+	l, err := acl.Parse("rules", strings.NewReader("pattern read dev/%c/#\npattern write dev/%c/up\npattern deny dev/%c/down/secret"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := newRig(b, 2, func(o *Options) { o.Session.Authorizer = l.Strict() })
+	for i := range sessions {
+		w := r.connect(i%2, durable(fmt.Sprint(i), codec.V311))
+		w.subscribe(fmt.Sprintf("dev/%d/down/#", i), codec.QoS1)
+		w.gone()
+	}
+	turns := 0
+	for b.Loop() {
+		r.b.Reauthorize()
+		for busy := true; busy; {
+			busy = false
+			for i, loop := range r.loops {
+				if r.woken[i] || loop.NeedsTurn() {
+					r.woken[i], busy = false, true
+					loop.Turn(r.now)
+					turns++
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sessions, "ns/session")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(turns), "us/turn")
+	if s := r.b.router.Stats(); s.Subscriptions != sessions {
+		b.Fatalf("%d subscriptions are left", s.Subscriptions)
 	}
 }

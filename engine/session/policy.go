@@ -68,9 +68,10 @@ type Identity struct{ ClientID, UserName string }
 // Authorizer says what a client may publish and receive. It is called on the hot path, on any event loop, and must neither block nor
 // keep the slices. The topic is the resolved one, behind the mount point: a Topic Alias never hides it.
 type Authorizer interface {
-	// MayPublish judges a PUBLISH or a will by its Topic Name.
+	// MayPublish judges a PUBLISH by its Topic Name, and a will: when its client connects, and again when it is published.
 	MayPublish(who Identity, topic []byte) bool
-	// MaySubscribe judges a Topic Filter, without the $share of a shared one: false when nothing that it matches may be received.
+	// MaySubscribe judges a Topic Filter, without the $share of a shared one: false only when nothing that it matches may be received. It
+	// may be true all the same, since each delivery is judged.
 	MaySubscribe(who Identity, filter []byte) bool
 	// MayReceive judges the delivery of one message.
 	MayReceive(who Identity, topic []byte) bool
