@@ -22,6 +22,7 @@ func TestImportTable(t *testing.T) {
 		"engine/sys":                  {"codec"},
 		"engine/proxy":                {},
 		"engine/websocket":            {},
+		"engine/auth/acl":             {"codec", "engine/session"},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},

@@ -21,6 +21,7 @@ type Counters struct {
 	RefusedConnects             uint64
 	ConnectTimeouts             uint64
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
+	Revoked                     uint64                      // subscriptions removed because the rules changed, or the client
 	Drops                       [session.DropReasons]uint64 // messages, by reason
 	Closed                      [256]uint64                 // connections that the server closed, by reason code
 }
@@ -34,7 +35,7 @@ type stats struct {
 	connected                                                       int64
 	expired                                                         uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
-	refusedPublish                                                  uint64
+	refusedPublish, revoked                                         uint64
 	drops                                                           [session.DropReasons]uint64
 	closed                                                          [256]uint64
 
@@ -49,7 +50,7 @@ func (s *stats) snapshot() *Counters {
 	return &Counters{
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, PacketsOut: s.sent.Packets, Writes: s.writes,
 		PublishBytesIn: s.publishBytesIn, PublishBytesOut: s.sent.PublishBytes, Queued: s.queued, QueuedBytes: s.queuedBytes, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns, Connected: s.connected, Expired: s.expired,
-		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
+		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish, Revoked: s.revoked,
 		Drops: s.drops, Closed: s.closed,
 	}
 }
@@ -113,6 +114,7 @@ func (c *Counters) add(x *Counters) {
 	c.RefusedConnects += x.RefusedConnects
 	c.ConnectTimeouts += x.ConnectTimeouts
 	c.RefusedPublish += x.RefusedPublish
+	c.Revoked += x.Revoked
 	for i := range c.Drops {
 		c.Drops[i] += x.Drops[i]
 	}
