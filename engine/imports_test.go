@@ -18,6 +18,7 @@ func TestImportTable(t *testing.T) {
 		"router":                      {},
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session"},
+		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},
@@ -31,6 +32,8 @@ func TestImportTable(t *testing.T) {
 		"github.com/cockroachdb/pebble/v2":  {"persist"},
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
 		"golang.org/x/text":                 {"engine/auth"},
+		"golang.org/x/crypto":               {"engine/auth/password"},
+		"golang.org/x/term":                 {"cmd/gannet"},
 	}
 	standardOnly := []string{"codec", "router"}
 
