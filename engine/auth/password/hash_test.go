@@ -2,7 +2,6 @@ package password
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
@@ -213,13 +212,4 @@ func BenchmarkMatches(b *testing.B) {
 			}
 		})
 	}
-}
-
-func mosquittoText(t testing.TB) []byte {
-	t.Helper()
-	text, err := os.ReadFile("testdata/mosquitto-2.0.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }

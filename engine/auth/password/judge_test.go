@@ -301,9 +301,9 @@ func TestWhoWaitedTooLongIsNotHashed(t *testing.T) {
 	w := newWorkbench(t, lines(t, "a"), Options{WaitMax: 10 * time.Second})
 	w.ask("10.0.0.1", "a", "first")
 	w.hashing()
-	late, later := w.ask("10.0.0.1", "a", "pw-a"), make(<-chan string)
+	late := w.ask("10.0.0.1", "a", "pw-a")
 	w.clock.Store(5)
-	later = w.ask("10.0.0.1", "a", "later")
+	later := w.ask("10.0.0.1", "a", "later")
 	w.clock.Store(11)
 	w.proceed <- struct{}{}
 	if a := <-late; a != "deny 0x89" {
