@@ -174,8 +174,8 @@ func TestUnknownUsersTakeAsLongAsMost(t *testing.T) {
 	}
 }
 
-// FuzzRead: no panic, errors and warnings name the file, every user that is accepted can be written and read again, and what the edits make of a file that can be read
-// can be read, too.
+// FuzzRead: no panic, errors name the file, every user that is accepted can be written and read again, and what the edits make of a
+// file that can be read can be read, too.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("# comment\n\nuser:"+tutorialHash+"\r\n"), "user")
 	f.Add([]byte("a::"+tutorialHash+":x\n :\na:\nno colon"), "b")
@@ -183,6 +183,9 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("a:$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"), "a b")
 	f.Add([]byte("a:plain\nb:$x$y"), "é")
 	f.Fuzz(func(t *testing.T, text []byte, user string) {
+		if len(text) > 64<<10 {
+			return // nothing new, but slow
+		}
 		file, err := Read("users", bytes.NewReader(text))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "users:") {
