@@ -23,6 +23,7 @@ func TestImportTable(t *testing.T) {
 		"engine/proxy":                {},
 		"engine/websocket":            {},
 		"engine/auth/acl":             {"codec", "engine/session"},
+		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},
@@ -37,6 +38,8 @@ func TestImportTable(t *testing.T) {
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
 		"golang.org/x/text":                 {"engine/auth"},
 		"github.com/gobwas/ws":              {"engine/websocket"},
+		"golang.org/x/crypto":               {"engine/auth/password"},
+		"golang.org/x/term":                 {"cmd/gannet"},
 	}
 	standardOnly := []string{"codec", "router", "engine/proxy"}
 
