@@ -14,10 +14,15 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 		l.refuseConn(cn, e.Code, e.Message)
 		return
 	}
+	hs, lst := &cn.hello.handshake, cn.hello.listener
+	if p := &lst.Policy; hs.From.Addr == "" && (p.Admit != nil || p.Authenticator != nil || len(p.Methods) > 0) {
+		hs.From = session.Origin{Addr: cn.t.RemoteAddr(), Listener: lst.Name} // only now: it costs more than the packet
+	}
+	hs.Busy = l.overloaded
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	h := cn.hello.handshake.Packet(&l.b.opts.Session, &cn.hello.listener.Policy, cn.t.UserName(), f, out)
+	h := hs.Packet(&l.b.opts.Session, &lst.Policy, cn.t.UserName(), f, out)
 	l.greet(cn, h, out, now)
 }
 
@@ -40,9 +45,7 @@ func (l *Loop) greet(cn *Conn, h *session.Hello, out *session.Output, now Time) 
 
 // judge asks the Authenticator of the listener. Its answer comes through the mailbox, wherever it was found.
 func (l *Loop) judge(cn *Conn, c *session.Credentials) {
-	lst := cn.hello.listener
-	c.Addr, c.Listener = cn.t.RemoteAddr(), lst.Name
-	lst.Policy.Authenticator.Authenticate(c, func(v session.Verdict) {
+	cn.hello.listener.Policy.Authenticator.Authenticate(c, func(v session.Verdict) {
 		l.box.post(item{kind: itemVerdict, conn: cn, verdict: &v})
 	})
 }
@@ -66,6 +69,7 @@ func (l *Loop) verdict(cn *Conn, v session.Verdict, now Time) {
 // refuseConn counts and closes a connection that gets no session. What CONNACK there is to say was written before.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
+	l.stats.refused[code]++
 	if l.b.debugging() {
 		l.b.log.Debug("connect refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "code", code, "reason", why)
 	}
@@ -81,10 +85,6 @@ func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, w
 // accept gives the connection its session: a new one, or the one that its Client Identifier names [MQTT-3.1.2-4, -5, -6].
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
-	if l.overloaded {
-		l.refuseClient(cn, h, codec.ServerBusy, "the server is busy")
-		return
-	}
 	for {
 		sh := b.registry.shard(h.ClientID)
 		sh.mu.Lock()

@@ -34,7 +34,8 @@ type Loop struct {
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
 	og              session.Outgoing
 	lastTick        Time
-	overloaded      bool // the last tick came late: who wants to connect had better go elsewhere
+	lagging         bool // the last tick came late,
+	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
 	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
 	memberOf        []*router.Group[*client]
@@ -710,9 +711,7 @@ func (l *Loop) releaseDurable(now Time) {
 // Tick fires the timers. About four times a second.
 func (l *Loop) Tick(now Time) {
 	l.startTimers(now)
-	if limit := Time(l.b.opts.MaxLoopLag.Milliseconds()); limit > 0 {
-		l.overloaded, l.lastTick = l.lastTick > 0 && now-l.lastTick > limit, now
-	}
+	l.noteLag(now)
 	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
 	var due []*client
 	l.parked.mu.Lock()
@@ -734,6 +733,18 @@ func (l *Loop) Tick(now Time) {
 		l.sweepRetained(now)
 	}
 	l.logDrops(now)
+}
+
+// noteLag looks how late the tick comes. One late tick is no sign of load: a machine that was suspended, a virtual one that was moved or
+// a process that was stopped has one when it goes on, and then all its clients come back at once, who are to be let in. A loop
+// that cannot keep up has one after the other. The first that is on time ends it.
+func (l *Loop) noteLag(now Time) {
+	limit := Time(l.b.opts.MaxLoopLag.Milliseconds())
+	late := limit > 0 && l.lastTick > 0 && now-l.lastTick > limit
+	l.overloaded, l.lagging, l.lastTick = late && l.lagging, late, now
+	if late {
+		l.stats.lateTicks++
+	}
 }
 
 // startTimers sets the wheels to the first instant that the loop hears of.

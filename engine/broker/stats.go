@@ -18,15 +18,17 @@ type Counters struct {
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
 	Drops                       [session.DropReasons]uint64 // messages, by reason
 	Closed                      [256]uint64                 // connections that the server closed, by reason code
+	Refused                     [256]uint64                 // connections among RefusedConnects, by reason code
+	LateTicks                   uint64                      // of a loop that was Options.MaxLoopLag late or more
 }
 
 // stats are one loop's counters. Plain fields, since only the loop touches them.
 type stats struct {
 	bytesIn, bytesOut, packetsIn, writes, publishIn, publishOut     uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
-	refusedPublish                                                  uint64
+	refusedPublish, lateTicks                                       uint64
 	drops                                                           [session.DropReasons]uint64
-	closed                                                          [256]uint64
+	closed, refused                                                 [256]uint64
 
 	dropClient [session.DropReasons]string // a client of the latest drop
 	logged     [session.DropReasons]uint64 // drops that the log has told of
@@ -38,7 +40,7 @@ func (s *stats) snapshot() *Counters {
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, Writes: s.writes, PublishIn: s.publishIn,
 		PublishOut: s.publishOut, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
 		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
-		Drops: s.drops, Closed: s.closed,
+		Drops: s.drops, Closed: s.closed, Refused: s.refused, LateTicks: s.lateTicks,
 	}
 }
 
@@ -76,7 +78,9 @@ func (c *Counters) add(x *Counters) {
 	}
 	for i := range c.Closed {
 		c.Closed[i] += x.Closed[i]
+		c.Refused[i] += x.Refused[i]
 	}
+	c.LateTicks += x.LateTicks
 }
 
 // dropLogInterval is how often the log tells of drops with the same reason, at most, per loop.

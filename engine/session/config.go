@@ -74,6 +74,13 @@ type EnhancedMethod interface {
 	Begin(clientID, userName string) Exchange
 }
 
+// OriginMethod is an EnhancedMethod that is to know from where a client comes, too. A re-authentication begins with Begin all the same.
+type OriginMethod interface {
+	EnhancedMethod
+	// BeginFor is Begin for a CONNECT. It may keep c.
+	BeginFor(c *Credentials) Exchange
+}
+
 // Exchange is one run of an enhanced authentication. It must not block.
 type Exchange interface {
 	// Step takes the client's Authentication Data (borrowed, nil when absent) and returns the

@@ -66,6 +66,8 @@ type player struct {
 	refused    bool    // the last CONNECT was; an older connection may go on
 	oldVersion codec.Version
 	proved     string // user name that the connection has proved
+	busy       bool     // the server is, for the next CONNECT
+	admits     []string // what Policy.Admit was asked
 	text       strings.Builder
 
 	onFrame func(codec.Version, codec.Frame) // told of every packet for the client; may be nil
@@ -273,6 +275,8 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Authenticator = nobody{}
 		case "mount":
 			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "admit":
+			p.pol.Admit = p.admit
 		case "no-names":
 			p.pol.NewClientID = nil
 		case "name-as-id":
@@ -285,6 +289,20 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			d.Fatalf(t, "unknown setting %s", a.Key)
 		}
 	}
+}
+
+// admit knows whom it does not like.
+func (p *player) admit(c *Credentials) codec.ReasonCode {
+	p.admits = append(p.admits, fmt.Sprintf("admit id=%s user=%q %t from=%s %s certain=%t", c.ClientID, c.UserName, c.HasUserName, c.Addr, c.Listener, c.Certain))
+	switch {
+	case c.Password != nil || c.HasPassword:
+		panic("it is told the password")
+	case c.UserName == "villain":
+		return codec.Banned
+	case c.ClientID == "hasty" && c.Certain:
+		return codec.ConnectionRateExceeded
+	}
+	return codec.Success
 }
 
 // connect opens a new network connection and sends CONNECT on it.
@@ -304,14 +322,14 @@ func (p *player) connect(t *testing.T, d *datadriven.TestData) {
 	properties(t, d, &c.WillProperties, map[string]codec.PropertyID{
 		"will-delay": codec.PropWillDelayInterval, "will-expiry": codec.PropMessageExpiryInterval, "will-type": codec.PropContentType,
 	})
-	p.proved = str(t, d, "proved", "")
+	p.proved, p.busy = str(t, d, "proved", ""), d.HasArg("busy")
 	p.dial(t, d, &c)
 	p.packet(t, c.Append(nil, p.version))
 }
 
 // dial opens a network connection, for the CONNECT c.
 func (p *player) dial(t *testing.T, d *datadriven.TestData, c *codec.Connect) {
-	p.hs = &Handshake{}
+	p.hs = &Handshake{From: Origin{Addr: "1.2.3.4:5", Listener: "here"}, Busy: p.busy}
 	p.old, p.oldVersion = p.eye, p.version
 	if p.version = codec.Version(num(t, d, "v", 5)); p.version == 31 {
 		p.version = codec.V31
