@@ -31,6 +31,10 @@ type Options struct {
 	MaxGroupBytes    int           // same
 	SharedStrategy   Strategy
 	WideFanout       int // matches from which a message is cut by loop and handed over
+
+	// TakenOver is told when the client at the address by takes a session away from a live connection [MQTT-3.1.4-3]; nil: nobody is.
+	// It is called on an event loop and must not block.
+	TakenOver func(clientID, by string)
 }
 
 // DefaultOptions returns the defaults.

@@ -108,7 +108,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 			}
 			sh.mu.Unlock()
 			if old != nil {
-				l.displace(old, true, now)
+				l.displace(old, true, cn, now)
 			}
 			if l.connect(cn, c, h, now) {
 				return
@@ -116,7 +116,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 			continue // another connection with this identifier was faster, and now has to yield
 		}
 		sh.mu.Unlock()
-		if !l.displace(old, false, now) {
+		if !l.displace(old, false, cn, now) {
 			l.forgetAs(h.ClientID, old) // it ended a moment ago; whoever ended it is still on the way here
 			continue
 		}
@@ -134,8 +134,8 @@ func (b *Broker) newClient(l *Loop) *client {
 }
 
 // displace takes the connection away from a session, if it has one, with DISCONNECT 0x8E [MQTT-3.1.4-3], and ends the
-// session if end says so or if it does not outlive its connection. It tells whether the session lives on.
-func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
+// session if end says so or if it does not outlive its connection. by is for whom. It tells whether the session lives on.
+func (l *Loop) displace(c *client, end bool, by *Conn, now Time) (alive bool) {
 	l.join()
 	defer l.part()
 	out := &l.lost
@@ -146,6 +146,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		return false
 	}
 	l.b.unpark(c)
+	taken := c.conn != nil
 	if cn := c.conn; cn != nil {
 		l.begin(c, out)
 		c.s.Disconnect(codec.SessionTakenOver, "session taken over", out)
@@ -175,6 +176,9 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 	alive = !c.s.Ended()
 	c.mu.Unlock()
 	l.act(nil, c, out, now)
+	if tell := l.b.opts.TakenOver; taken && tell != nil {
+		tell(c.s.ClientID(), by.t.RemoteAddr())
+	}
 	return alive
 }
 

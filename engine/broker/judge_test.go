@@ -192,3 +192,16 @@ func TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain(t *testing.T) {
 		t.Errorf("%d counted", n)
 	}
 }
+
+func TestTakenOverIsTold(t *testing.T) {
+	var told []string
+	r := newRig(t, 2, func(o *Options) { o.TakenOver = func(id, by string) { told = append(told, id+" by "+by) } })
+	r.connect(0, connectAs("a", codec.V5))
+	b := r.connect(1, connectAs("b", codec.V5))
+	b.gone()
+	r.connect(0, connectAs("b", codec.V5)) // from nobody
+	r.connect(1, connectAs("a", codec.V5))
+	if len(told) != 1 || told[0] != "a by fake" {
+		t.Errorf("told %q", told)
+	}
+}
