@@ -19,6 +19,7 @@ func TestImportTable(t *testing.T) {
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session"},
 		"engine/broker":               {"codec", "router", "engine/session"},
+		"engine/guard":                {"codec", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},
 		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine", "persist"},
