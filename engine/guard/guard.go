@@ -178,10 +178,9 @@ type Guard struct {
 }
 
 // fightHalfLife and fightTakeovers: a client identifier that is taken over as often as every fifteen seconds is fought for.
-const (
-	fightHalfLife  Time = 60_000
-	fightTakeovers      = 5
-)
+const fightTakeovers = 5
+
+const fightHalfLife Time = 60_000
 
 // New makes a Guard. It fails if o is not valid.
 func New(o Options) (*Guard, error) {
