@@ -178,6 +178,11 @@ func (l *Loop) begin(c *client, out *session.Output) {
 // in the order of the lock. It returns the ticket to wait for, 0 for none.
 func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	ticket = l.record(c, out)
+	if out.Paced > 0 { // by a client of this loop: only its own packets are answered
+		l.stats.delayedAcks += uint64(out.Paced)
+		out.Paced = 0
+		l.timers.put(c.conn, c.s.Deadline(), session.Never)
+	}
 	if out.HasRead {
 		out.HasRead = false
 		l.read(c, out.Read)

@@ -229,7 +229,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	l.end(c, out)
 	c.mu.Unlock()
 	l.stats.accepted++
-	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
 	if l.b.debugging() {
 		l.b.log.Debug("connected", "client", h.ClientID, "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "version", h.Version)
 	}

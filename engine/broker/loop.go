@@ -93,7 +93,7 @@ func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
 	l.conns = cn
 	l.b.connections.Add(1)
 	l.stats.opened++
-	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
 	return cn
 }
 
@@ -353,10 +353,8 @@ func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
 	if u.joined {
 		l.part()
 	}
-	if ticket > 0 {
-		c.s.Hold(ticket, start, out)
-		l.holdFor(c, out)
-	}
+	c.s.Answer(ticket, start, out)
+	l.holdFor(c, out)
 }
 
 // acknowledge answers the PUBLISH in l.unacked when no further packet does.
@@ -759,7 +757,7 @@ func (l *Loop) startTimers(now Time) {
 	l.parked.mu.Unlock()
 }
 
-func (l *Loop) connDeadline(cn *Conn) Time {
+func (l *Loop) connDeadline(cn *Conn, now Time) Time {
 	if cn.client == nil {
 		return cn.hello.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
 	}
@@ -769,7 +767,7 @@ func (l *Loop) connDeadline(cn *Conn) Time {
 	if c.conn != cn {
 		return session.Never
 	}
-	c.s.Trim()
+	c.s.Trim(now)
 	return c.s.Deadline()
 }
 
@@ -777,7 +775,7 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 	if cn.closing {
 		return
 	}
-	if due := l.connDeadline(cn); due > now {
+	if due := l.connDeadline(cn, now); due > now {
 		l.timers.put(cn, due, session.Never)
 		return
 	}
@@ -787,6 +785,9 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 		return
 	}
 	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Tick(now, out) })
+	if !cn.closing {
+		l.timers.put(cn, l.connDeadline(cn, now), session.Never)
+	}
 }
 
 // parkTimer lets time pass for a session without a connection: will delay, session expiry.

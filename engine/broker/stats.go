@@ -16,6 +16,7 @@ type Counters struct {
 	RefusedConnects             uint64
 	ConnectTimeouts             uint64
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
+	DelayedAcks                 uint64                      // PUBACK and PUBREC that waited because their client publishes faster than it may
 	Drops                       [session.DropReasons]uint64 // messages, by reason
 	Closed                      [256]uint64                 // connections that the server closed, by reason code
 	Refused                     [256]uint64                 // connections among RefusedConnects, by reason code
@@ -26,7 +27,7 @@ type Counters struct {
 type stats struct {
 	bytesIn, bytesOut, packetsIn, writes, publishIn, publishOut     uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
-	refusedPublish, lateTicks                                       uint64
+	refusedPublish, delayedAcks, lateTicks                          uint64
 	drops                                                           [session.DropReasons]uint64
 	closed, refused                                                 [256]uint64
 
@@ -40,7 +41,7 @@ func (s *stats) snapshot() *Counters {
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, Writes: s.writes, PublishIn: s.publishIn,
 		PublishOut: s.publishOut, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
 		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
-		Drops: s.drops, Closed: s.closed, Refused: s.refused, LateTicks: s.lateTicks,
+		Drops: s.drops, Closed: s.closed, Refused: s.refused, DelayedAcks: s.delayedAcks, LateTicks: s.lateTicks,
 	}
 }
 
@@ -80,6 +81,7 @@ func (c *Counters) add(x *Counters) {
 		c.Closed[i] += x.Closed[i]
 		c.Refused[i] += x.Refused[i]
 	}
+	c.DelayedAcks += x.DelayedAcks
 	c.LateTicks += x.LateTicks
 }
 

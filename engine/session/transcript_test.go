@@ -65,7 +65,7 @@ type player struct {
 	closed     bool    // the session wants its connection closed
 	refused    bool    // the last CONNECT was; an older connection may go on
 	oldVersion codec.Version
-	proved     string // user name that the connection has proved
+	proved     string   // user name that the connection has proved
 	busy       bool     // the server is, for the next CONNECT
 	admits     []string // what Policy.Admit was asked
 	text       strings.Builder
@@ -170,7 +170,7 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	case "drain":
 		p.s.Drain(p.now, &p.out)
 	case "trim":
-		p.s.Trim()
+		p.s.Trim(p.now)
 	case "jump": // to a later sequence number, as after a long life
 		p.s.nextSeq = uint64(firstInt(t, d))
 	case "restart":
@@ -281,6 +281,12 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.NewClientID = nil
 		case "name-as-id":
 			p.pol.NameAsClientID = true
+		case "rate":
+			cfg.MaxMessageRate = uint32(n())
+		case "byte-rate":
+			cfg.MaxByteRate = uint32(n())
+		case "max-debt":
+			cfg.MaxRateDebt = n()
 		case "max-payload":
 			cfg.MaxPayload = n()
 		case "only-5":
@@ -467,9 +473,7 @@ func (p *player) routedWith(code codec.ReasonCode) {
 	start := len(p.out.Frames)
 	p.s.Acknowledge(a.id, a.qos, code, &p.out)
 	p.recorded()
-	if p.ticket > 0 {
-		p.s.Hold(p.ticket, start, &p.out)
-	}
+	p.s.Answer(p.ticket, start, &p.out)
 }
 
 // deliver brings n messages to the session.
