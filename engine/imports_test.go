@@ -25,6 +25,7 @@ func TestImportTable(t *testing.T) {
 		"engine/auth/acl":             {"codec", "engine/session"},
 		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
 		"engine/broker":               {"codec", "router", "engine/session"},
+		"engine/guard":                {"codec", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},
 		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine", "persist"},
