@@ -277,6 +277,8 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.NewClientID = nil
 		case "name-as-id":
 			p.pol.NameAsClientID = true
+		case "proven-only":
+			p.pol.ProvenOnly = true
 		case "max-payload":
 			cfg.MaxPayload = n()
 		case "only-5":
