@@ -18,6 +18,8 @@ func TestImportTable(t *testing.T) {
 		"router":                      {},
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session"},
+		"engine/proxy":                {},
+		"engine/websocket":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
 		"persist":                     {"codec", "engine/session"},
@@ -31,8 +33,9 @@ func TestImportTable(t *testing.T) {
 		"github.com/cockroachdb/pebble/v2":  {"persist"},
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
 		"golang.org/x/text":                 {"engine/auth"},
+		"github.com/gobwas/ws":              {"engine/websocket"},
 	}
-	standardOnly := []string{"codec", "router"}
+	standardOnly := []string{"codec", "router", "engine/proxy"}
 
 	for room, allowed := range rooms {
 		for _, path := range list(t, "-deps", "./"+room) {
