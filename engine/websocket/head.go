@@ -1,6 +1,9 @@
 package websocket
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // head is an HTTP request without a body. Its slices borrow from what it was parsed from.
 type head struct {
@@ -191,7 +194,7 @@ func isToken(b []byte) bool {
 	for _, c := range b {
 		switch {
 		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
-		case bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0:
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
 		default:
 			return false
 		}

@@ -23,7 +23,7 @@ func conversations() map[string]struct {
 		"an empty frame":               {frames(fin|2, ""), collected{}},
 		"one frame":                    {frames(fin|2, "hello"), collected{data: "hello"}},
 		"several frames":               {frames(fin|2, "ab", fin|2, "c", fin|2, "", fin|2, "defgh"), collected{data: "abcdefgh"}},
-		"a message in parts":           {frames(2, "ab", 0, "", 0, "cd", fin|0, "e", fin|2, "f"), collected{data: "abcdef"}},
+		"a message in parts":           {frames(2, "ab", 0, "", 0, "cd", fin, "e", fin|2, "f"), collected{data: "abcdef"}},
 		"length 125":                   {frames(fin|2, long[:125], fin|2, "x"), collected{data: long[:125] + "x"}},
 		"length 126":                   {frames(fin|2, long[:126], fin|2, "x"), collected{data: long[:126] + "x"}},
 		"length 320":                   {frames(fin|2, long, fin|2, "x"), collected{data: long + "x"}},
@@ -34,7 +34,7 @@ func conversations() map[string]struct {
 		"ping, empty":                  {frames(fin|9, ""), collected{out: "\x8a\x00"}},
 		"ping, 125 bytes":              {frames(fin|9, long[:125]), collected{out: "\x8a\x7d" + long[:125]}},
 		"pings in order":               {frames(fin|9, "1", fin|9, "2"), collected{out: "\x8a\x011\x8a\x012"}},
-		"ping within a message":        {frames(2, "ab", fin|9, "?", fin|0, "cd"), collected{data: "abcd", out: "\x8a\x01?"}},
+		"ping within a message":        {frames(2, "ab", fin|9, "?", fin, "cd"), collected{data: "abcd", out: "\x8a\x01?"}},
 		"pong that nobody asked for":   {frames(fin|10, "!", fin|2, "a", fin|10, ""), collected{data: "a"}},
 		"close":                        {frames(fin|2, "a", fin|8, ""), collected{"a", "\x88\x00", ErrClosed}},
 		"close with a code":            {frames(fin|8, closePayload(1000, "")), collected{"", "\x88\x02\x03\xe8", ErrClosed}},
@@ -213,7 +213,7 @@ func TestReaderIsSmall(t *testing.T) {
 }
 
 func TestReaderDoesNotAllocate(t *testing.T) {
-	in := frames(fin|2, strings.Repeat("x", 300), 2, "ab", fin|9, "ping", fin|0, "cd", fin|10, "")
+	in := frames(fin|2, strings.Repeat("x", 300), 2, "ab", fin|9, "ping", fin, "cd", fin|10, "")
 	chunk, out := make([]byte, len(in)), make([]byte, 0, 256)
 	var r Reader
 	for _, at := range []int{0, 1, 5, 100, len(in) - 30} { // none of them within the payload of a control frame
