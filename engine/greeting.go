@@ -154,7 +154,6 @@ func (all *greetings) tell() {
 func (all *greetings) stop() {
 	all.mu.Lock()
 	for g := range all.open {
-		g.evicted = true
 		_ = g.nc.Close()
 	}
 	all.mu.Unlock()
