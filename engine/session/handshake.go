@@ -147,6 +147,9 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	if c.HasWill && !h.takeWill(cfg, c, out) {
 		return nil
 	}
+	if pol.ProvenOnly && proved == "" {
+		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "no certificate that names a user", out)
+	}
 	if p.Has(codec.PropAuthenticationMethod) {
 		for _, m := range pol.Methods {
 			if m.Name() == string(p.AuthenticationMethod) {

@@ -12,6 +12,7 @@ type Policy struct {
 	Versions       VersionSet       // those served; 0 = all
 	NewClientID    func() string    // invents a unique Client Identifier; nil: who brings none is refused
 	NameAsClientID bool             // the user name becomes the Client Identifier; who has none is refused
+	ProvenOnly     bool             // the connection must have proved a user name, by a certificate: who has not is refused
 	Access         Access
 
 	// Admit may refuse a client with a code of CONNACK, 0x80 or above; nil: it refuses nobody. It is asked twice for each CONNECT,

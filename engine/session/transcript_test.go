@@ -297,6 +297,8 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			cfg.MaxByteRate = uint32(n())
 		case "max-debt":
 			cfg.MaxRateDebt = n()
+		case "proven-only":
+			p.pol.ProvenOnly = true
 		case "max-payload":
 			cfg.MaxPayload = n()
 		case "only-5":
