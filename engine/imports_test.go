@@ -31,6 +31,7 @@ func TestImportTable(t *testing.T) {
 		"github.com/panjf2000/gnet/v2":      {"engine"},
 		"github.com/cockroachdb/pebble/v2":  {"persist"},
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
+		"github.com/gobwas/ws":              {"engine/websocket", "cmd/gannet/internal/client"},
 		"golang.org/x/text":                 {"engine/auth"},
 	}
 	standardOnly := []string{"codec", "router", "engine/certs"}

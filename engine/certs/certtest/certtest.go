@@ -34,6 +34,9 @@ func Expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }
 // NotYetValid makes a certificate that begins in an hour.
 func NotYetValid(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }
 
+// NoAlternativeNames leaves nothing but the Common Name, as certificates of long ago have it.
+func NoAlternativeNames(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
+
 // Until sets the end of a certificate.
 func Until(t time.Time) Option { return func(c *x509.Certificate) { c.NotAfter = t } }
 
