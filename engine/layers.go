@@ -65,7 +65,7 @@ type layers struct {
 
 // newLayers returns the layers of a connection of l from peer.
 func newLayers(l *listener, s *setup, peer netip.Addr) *layers {
-	lay := &layers{origin: origin{tally: &l.tally}}
+	lay := &layers{origin: origin{listener: l}}
 	lay.layers = lay
 	if s.ws {
 		lay.upgrade = &upgrade{setup: s, peer: peer}
@@ -210,7 +210,7 @@ func (lay *layers) upward(b []byte) {
 	if errors.Is(err, websocket.ErrClosed) {
 		err = io.EOF
 	} else {
-		lay.tally.count(transportError)
+		lay.listener.tally.count(transportError)
 	}
 	c.loop.hangUp(c, err)
 }
@@ -236,7 +236,7 @@ func (lay *layers) reply(s *scratch, b []byte) bool {
 // limit closes the connection if too much waits in it, with what waits.
 func (lay *layers) limit() {
 	if c := lay.conn; c.sock.OutboundBuffered() > answerBytesMax {
-		lay.tally.count(transportError)
+		lay.listener.tally.count(transportError)
 		c.loop.events.close(c.sock)
 	}
 }
@@ -244,7 +244,7 @@ func (lay *layers) limit() {
 // broken ends the connection for what its client sent.
 func (lay *layers) broken(err error) {
 	c := lay.conn
-	lay.tally.count(transportError)
+	lay.listener.tally.count(transportError)
 	lay.closed = true // an alert has been sent, where it can
 	c.loop.hangUp(c, err)
 }

@@ -175,7 +175,7 @@ func (l *loop) mistaken(c *conn, b []byte) bool {
 	if lay := c.origin.layers; lay != nil && lay.tls != nil || !looksLikeTLS(b) {
 		return false
 	}
-	c.origin.tally.count(wrongTransport)
+	c.origin.listener.tally.count(wrongTransport)
 	l.door.mistaken(c)
 	l.hangUp(c, errUnwelcome)
 	return true
@@ -204,7 +204,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.brokenBy = err
 	}
 	l.gate.leave()
-	c.origin.tally.leave()
+	c.origin.listener.tally.leave()
 	l.inside = outer
 	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
 	// callback to come.
