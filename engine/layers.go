@@ -149,7 +149,10 @@ func (lay *layers) hold(s *scratch, held []byte) {
 func (lay *layers) decrypt(s *scratch) {
 	n := 0
 	for {
-		m, err := lay.tls.Read(s.plain[n:])
+		m, err := 0, error(again{})
+		if !s.inside.usable || s.inside.more(lay.tls) {
+			m, err = lay.tls.Read(s.plain[n:])
+		}
 		n += m
 		if !lay.answer(s) {
 			return
