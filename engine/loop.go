@@ -348,8 +348,8 @@ func (l *loop) hangUp(c *conn, err error) {
 		return
 	}
 	c.peer = nil
-	l.end(c)
 	l.core.Closed(peer, err, l.now)
+	l.end(c)
 }
 
 // errUnwelcome ends a connection that was refused.
