@@ -19,6 +19,8 @@ type Policy struct {
 type Access struct {
 	Authorizer Authorizer // nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
+
+	until Time // when what let this one client in runs out; 0 = never
 }
 
 // VersionSet is a set of protocol versions.
@@ -52,6 +54,7 @@ type Verdict struct {
 	UserName   string           // whom the client is taken for; empty: as it said
 	ClientID   string           // the Client Identifier it gets; empty: as it said
 	Authorizer Authorizer       // for this client only; nil: that of the listener
+	Expires    Time             // when it runs out: a client that is still connected then is disconnected with 0x87; 0 = never
 }
 
 // Authenticator judges Credentials.
@@ -81,6 +84,14 @@ func (s *Session) authorizer() Authorizer {
 		return s.access.Authorizer
 	}
 	return s.cfg.Authorizer
+}
+
+// deniedAt is when the verdict on a connected client runs out.
+func (s *Session) deniedAt() Time {
+	if s.access == nil || s.access.until == 0 {
+		return Never
+	}
+	return s.access.until
 }
 
 func (s *Session) mountPoint() string {

@@ -393,9 +393,7 @@ func (s *Session) end(out *Output) {
 func (s *Session) Deadline() Time {
 	switch s.phase {
 	case connected:
-		if s.keepAlive > 0 {
-			return s.mark + Time(s.keepAlive)*1500 // 1.5 x Keep Alive [MQTT-3.1.2-22]
-		}
+		return min(s.silentUntil(), s.deniedAt())
 	case parked:
 		if s.will != nil {
 			return min(s.will.Due, s.mark)
@@ -405,12 +403,23 @@ func (s *Session) Deadline() Time {
 	return Never
 }
 
-// Tick lets time pass: keep alive, will delay, session expiry.
+// silentUntil is 1.5 x Keep Alive after the last packet [MQTT-3.1.2-22].
+func (s *Session) silentUntil() Time {
+	if s.keepAlive == 0 {
+		return Never
+	}
+	return s.mark + Time(s.keepAlive)*1500
+}
+
+// Tick lets time pass: keep alive, the end of a verdict, will delay, session expiry.
 func (s *Session) Tick(now Time, out *Output) {
 	switch s.phase {
 	case connected:
-		if s.Deadline() <= now {
+		if s.silentUntil() <= now {
 			s.closeWith(codec.KeepAliveTimeout, "MQTT-3.1.2-22", "keep alive timeout", out)
+		}
+		if s.deniedAt() <= now {
+			s.closeWith(codec.NotAuthorized, "", "what it was let in with has expired", out)
 		}
 	case parked:
 		if s.will != nil && s.will.Due <= now {
