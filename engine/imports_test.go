@@ -18,6 +18,7 @@ func TestImportTable(t *testing.T) {
 		"router":                      {},
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session"},
+		"engine/auth/acl":             {"codec", "engine/session"},
 		"engine/auth/httpclient":      {},
 		"engine/auth/work":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},

@@ -88,6 +88,7 @@ type Broker struct {
 	retained retainedStore
 	store    Store
 	loops    []*Loop
+	reviews  reviews
 
 	nextID      atomic.Uint64
 	connections atomic.Int64

@@ -12,7 +12,7 @@
 // at a time. Under it only leaf locks are taken: a mailbox, a shard of the retained store, the parking wheel,
 // the store's commit queue. Before it may be taken: a registry shard, the order lock of a retained topic, and
 // the serving lock of a mailbox, under which a fan-out is delivered. The router is never called with a client's
-// lock held.
+// lock held. The lock of the reviews is for their totals, and is held with none but a mailbox's.
 //
 // # One PUBLISH
 //

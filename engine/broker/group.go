@@ -166,7 +166,8 @@ func (l *Loop) dispatch(g *router.Group[*client], m *session.Message, refusable 
 	return true
 }
 
-// giveToMember asks members for room, beginning where the strategy says.
+// giveToMember asks members for room, beginning where the strategy says. A message that none of them may have is given up, or it would
+// stand in the way of those that some may.
 func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.Message, now Time) bool {
 	n := g.Len()
 	if n == 0 {
@@ -195,7 +196,11 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 		q.mu.Unlock()
 	}
 	l.og.Reset(m, now, false)
-	for i := range uint32(min(n, groupTries)) {
+	visits, busy := uint32(n), 0
+	if probe > 0 {
+		visits++ // the one before where the last search ended comes last
+	}
+	for i := uint32(0); i < visits && busy < groupTries; i++ {
 		if i == 1 {
 			start += probe // the preferred one first, then where the last search ended
 		}
@@ -205,6 +210,9 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 		}
 		switch l.deliver(&s, nil, session.NoQueue, g) {
 		case session.Refused, session.Gone:
+			busy++
+			continue
+		case session.Forbidden:
 			continue
 		}
 		if strategy == Sticky && i > 0 {
@@ -212,6 +220,10 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 			q.sticky = start + i
 			q.mu.Unlock()
 		}
+		return true
+	}
+	if busy == 0 {
+		l.countGroupDrop(session.DropNotAuthorized)
 		return true
 	}
 	if n > groupTries {

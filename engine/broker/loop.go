@@ -55,6 +55,7 @@ type Loop struct {
 	joined          int
 	failedReads     []*client // to be tried again at the next tick
 	oneRecord       [1]session.Record
+	review          review
 	stats           stats
 }
 
@@ -293,6 +294,7 @@ func (l *Loop) act(cn *Conn, c *client, out *session.Output, now Time) {
 		l.countDrops(&out.Drops, &c.s)
 	}
 	if len(out.Changes) > 0 {
+		l.stats.revoked += uint64(out.Revoked)
 		l.applyChanges(cn, c, out.Changes, now)
 	}
 	if out.Why != "" && !out.Close {
@@ -412,7 +414,7 @@ func (l *Loop) holdFor(c *client, out *session.Output) {
 
 // NeedsTurn tells whether Turn has something to do: the reactor sees that it runs at the end of this iteration.
 func (l *Loop) NeedsTurn() bool {
-	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0 || l.reached
+	return len(l.dirty) > 0 || l.remotes > 0 || len(l.replays) > 0 || l.reached || l.review.active
 }
 
 // Begin says that the owner is awake and will not wait before Rest. A reactor that never calls it is woken for every post.
@@ -454,6 +456,9 @@ func (l *Loop) Turn(now Time) {
 	}
 	if len(l.replays) > 0 {
 		l.continueReplays(now)
+	}
+	if l.review.active {
+		l.continueReview(now)
 	}
 	if l.remotes > 0 {
 		l.postRemote()

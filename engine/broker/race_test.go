@@ -22,7 +22,9 @@ import (
 // left to do nothing may be left over: no message that could be sent, no replay, no subscription without its session.
 func TestLoopsInParallelLeaveNothingBehind(t *testing.T) {
 	for _, stored := range []bool{false, true} {
-		t.Run(fmt.Sprint("stored=", stored), func(t *testing.T) { newRace(t, stored).run(3500) })
+		for _, judged := range []bool{false, true} {
+			t.Run(fmt.Sprint("stored=", stored, "/judged=", judged), func(t *testing.T) { newRace(t, stored, judged).run(3500) })
+		}
 	}
 }
 
@@ -37,6 +39,7 @@ type race struct {
 	t     *testing.T
 	b     *Broker
 	store *raceStore
+	rules *moody // nil: everybody may do everything
 	loops []*raceLoop
 	now   atomic.Int64
 	conns atomic.Int64
@@ -107,7 +110,7 @@ func (s *raceStore) commit(stop chan struct{}) {
 	}
 }
 
-func newRace(t *testing.T, stored bool) *race {
+func newRace(t *testing.T, stored, judged bool) *race {
 	r := &race{t: t}
 	r.now.Store(1_700_000_000_000)
 	o := DefaultOptions()
@@ -118,6 +121,10 @@ func newRace(t *testing.T, stored bool) *race {
 	if stored {
 		r.store = &raceStore{Memory: persist.Memory{Manual: true}}
 		store = r.store
+	}
+	if judged {
+		r.rules = &moody{}
+		o.Session.Authorizer = r.rules
 	}
 	r.b = New(o, store, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for range raceLoops {
@@ -195,6 +202,10 @@ func (h *raceLoop) step() {
 		h.l.Tick(Time(h.r.now.Add(50)))
 	} else if n == 1 {
 		h.r.b.Publish((&session.Message{Topic: []byte("t/1"), Payload: []byte("0 within"), QoS: codec.QoS1}).Keep())
+	}
+	if h.r.rules != nil && h.rnd.Intn(60) == 0 {
+		h.r.rules.strict.Store(h.rnd.Intn(2) == 0)
+		h.r.b.Reauthorize()
 	}
 	if h.rnd.Intn(3) == 0 || h.woken.Load() {
 		h.turn()
@@ -612,3 +623,14 @@ func (r *race) endAll() {
 		}
 	}
 }
+
+// moody is an Authorizer that at times forbids what is below r/.
+type moody struct{ strict atomic.Bool }
+
+func (m *moody) may(topic []byte) bool {
+	return !m.strict.Load() || !bytes.HasPrefix(topic, []byte("r/"))
+}
+
+func (m *moody) MayPublish(session.Identity, []byte) bool            { return true }
+func (m *moody) MaySubscribe(_ session.Identity, filter []byte) bool { return m.may(filter) }
+func (m *moody) MayReceive(_ session.Identity, topic []byte) bool    { return m.may(topic) }

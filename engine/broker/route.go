@@ -334,9 +334,14 @@ func (l *Loop) applyChanges(cn *Conn, c *client, changes []session.Change, now T
 	ours := c.conn == cn
 	c.mu.Unlock()
 	for i := 0; i < len(changes) && !ours; i++ {
-		for l.overtaken(c, &changes[i]) {
-			l.applyChange(c, &changes[i], now)
-		}
+		l.agree(c, &changes[i], now)
+	}
+}
+
+// agree asks the session about a change that was carried out, until the router says the same.
+func (l *Loop) agree(c *client, ch *session.Change, now Time) {
+	for l.overtaken(c, ch) {
+		l.applyChange(c, ch, now)
 	}
 }
 

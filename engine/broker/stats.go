@@ -16,6 +16,7 @@ type Counters struct {
 	RefusedConnects             uint64
 	ConnectTimeouts             uint64
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
+	Revoked                     uint64                      // subscriptions removed because the rules changed, or the client
 	Drops                       [session.DropReasons]uint64 // messages, by reason
 	Closed                      [256]uint64                 // connections that the server closed, by reason code
 }
@@ -24,7 +25,7 @@ type Counters struct {
 type stats struct {
 	bytesIn, bytesOut, packetsIn, writes, publishIn, publishOut     uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
-	refusedPublish                                                  uint64
+	refusedPublish, revoked                                         uint64
 	drops                                                           [session.DropReasons]uint64
 	closed                                                          [256]uint64
 
@@ -37,7 +38,7 @@ func (s *stats) snapshot() *Counters {
 	return &Counters{
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, Writes: s.writes, PublishIn: s.publishIn,
 		PublishOut: s.publishOut, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns,
-		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish,
+		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish, Revoked: s.revoked,
 		Drops: s.drops, Closed: s.closed,
 	}
 }
@@ -71,6 +72,7 @@ func (c *Counters) add(x *Counters) {
 	c.RefusedConnects += x.RefusedConnects
 	c.ConnectTimeouts += x.ConnectTimeouts
 	c.RefusedPublish += x.RefusedPublish
+	c.Revoked += x.Revoked
 	for i := range c.Drops {
 		c.Drops[i] += x.Drops[i]
 	}

@@ -29,6 +29,7 @@ type Hello struct {
 	authReply      []byte
 	access         *Access
 	nameAsID       bool
+	willDropped    bool // it had one that it may not publish
 }
 
 // Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
@@ -184,7 +185,7 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 	return h.accept(cfg, out)
 }
 
-// accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish.
+// accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish, or comes in without.
 func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	hello := h.hello
 	if hello.nameAsID {
@@ -198,7 +199,10 @@ func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 		a = cfg.Authorizer
 	}
 	if w := hello.will; a != nil && w != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic) {
-		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
+		if !hello.access.DropWills {
+			return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)
+		}
+		hello.will, hello.willDropped = nil, true
 	}
 	return hello
 }
@@ -212,11 +216,13 @@ func (h *Handshake) takeWill(cfg *Config, c *codec.Connect, out *Output) bool {
 	case c.WillRetain && cfg.RetainUnavailable:
 		h.refuse(codec.RetainNotSupported, "MQTT-3.2.2-13", "retained will, but retain is not available", out)
 		return false
-	case !codec.ValidTopicName(c.WillTopic) || !cfg.topicFits(c.WillTopic):
+	}
+	topic := h.hello.access.mounted(nil, c.WillTopic)
+	if !codec.ValidTopicName(c.WillTopic) || !cfg.topicFits(topic) {
 		h.refuse(codec.TopicNameInvalid, "MQTT-3.3.2-2", "will topic", out)
 		return false
 	}
-	m := Message{Topic: h.hello.access.mounted(nil, c.WillTopic), Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
+	m := Message{Topic: topic, Payload: c.WillPayload, Properties: c.WillPassthrough, QoS: c.WillQoS, Retain: c.WillRetain}
 	h.hello.will = &Will{Message: m.Keep(), DelaySeconds: c.WillProperties.WillDelayInterval}
 	if c.WillProperties.Has(codec.PropMessageExpiryInterval) {
 		h.hello.will.HasExpiry, h.hello.will.ExpirySeconds = true, c.WillProperties.MessageExpiryInterval

@@ -28,6 +28,10 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 	if p.QoS == codec.QoS2 && s.isRepeat(p, out) {
 		return // before it is judged again: what was accepted stays so until PUBREL
 	}
+	if s.mountPoint() != "" {
+		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
+		p.Topic = out.parsed.topic
+	}
 	if !s.cfg.topicFits(p.Topic) {
 		s.refusePublish(p, codec.TopicNameInvalid, "topic has too many levels or bytes", out)
 		return
@@ -36,11 +40,7 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 		s.refusePublish(p, codec.QuotaExceeded, "payload is larger than this server takes", out)
 		return
 	}
-	if s.mountPoint() != "" {
-		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
-		p.Topic = out.parsed.topic
-	}
-	if a := s.authorizer(); a != nil && !a.MayPublish(s.identity(), p.Topic) {
+	if !s.mayPublish(p.Topic) {
 		s.refusePublish(p, codec.NotAuthorized, "not authorized", out)
 		return
 	}

@@ -30,11 +30,12 @@ const (
 type Result uint8
 
 const (
-	Sent    Result = iota // its bytes are in out.Frames
-	Queued                // it waits in the session
-	Dropped               // given up; out.Drops says why
-	Refused               // not taken, as Route.Overflow asked
-	Gone                  // the session is not connected and keeps nothing
+	Sent      Result = iota // its bytes are in out.Frames
+	Queued                  // it waits in the session
+	Dropped                 // given up; out.Drops says why
+	Refused                 // not taken, as Route.Overflow asked
+	Gone                    // the session is not connected and keeps nothing
+	Forbidden               // of a shared subscription, whose other members may be allowed what this one is not
 )
 
 // minAliasTopic: an alias pays only for topics longer than the property that carries it.
@@ -51,7 +52,7 @@ func (s *Session) Deliver(o *Outgoing, r *Route, out *Output) Result {
 	}
 	if !s.mayReceive(m.Topic) {
 		if r.Group != nil {
-			return Gone // another member may
+			return Forbidden
 		}
 		out.Drops.add(DropNotAuthorized, 1)
 		return Dropped
@@ -429,6 +430,11 @@ func (s *Session) resendInflight(now Time, out *Output) {
 		}
 		o.Reset(e.msg, now, false)
 		if s.tooLargeFor(&o, e.ids(), e.qos, out) {
+			s.settled(e, out)
+			return
+		}
+		if !s.mayReceive(e.msg.Topic) { // it was sent under other rules, and perhaps not received
+			out.Drops.add(DropNotAuthorized, 1)
 			s.settled(e, out)
 			return
 		}

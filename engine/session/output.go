@@ -25,6 +25,7 @@ type Output struct {
 	Redispatch []Redispatch // messages of shared groups that another member should get
 	Records    []Record     // facts to make durable, in order; then the caller calls Recorded
 	Drops      Drops        // what was given up, by reason
+	Revoked    int          // how many of Changes are subscriptions that the client may not have any more
 
 	Await     bool      // what is in Frames from AwaitFrom on must not be seen before Records are durable: Recorded sees to it
 	AwaitFrom int       //
@@ -78,7 +79,7 @@ func (out *Output) Reset() {
 		out.Drops = Drops{}
 	}
 	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
-	out.Await, out.HasRead, out.Held = false, false, 0
+	out.Await, out.HasRead, out.Held, out.Revoked = false, false, 0, 0
 	out.Judge = nil
 	out.Reason, out.Statement, out.Why = 0, "", ""
 }

@@ -19,6 +19,7 @@ type Policy struct {
 type Access struct {
 	Authorizer Authorizer // nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
+	DropWills  bool       // a will that its client may not publish is dropped and counted; else its CONNECT is refused
 
 	until Time // when what let this one client in runs out; 0 = never
 }
@@ -70,9 +71,10 @@ type Identity struct{ ClientID, UserName string }
 // Authorizer says what a client may publish and receive. It is called on the hot path, on any event loop, and must neither block nor
 // keep the slices. The topic is the resolved one, behind the mount point: a Topic Alias never hides it.
 type Authorizer interface {
-	// MayPublish judges a PUBLISH or a will by its Topic Name.
+	// MayPublish judges a PUBLISH by its Topic Name, and a will: when its client connects, and again when it is published.
 	MayPublish(who Identity, topic []byte) bool
-	// MaySubscribe judges a Topic Filter, without the $share of a shared one: false when nothing that it matches may be received.
+	// MaySubscribe judges a Topic Filter, without the $share of a shared one: false only when nothing that it matches may be received. It
+	// may be true all the same, since each delivery is judged.
 	MaySubscribe(who Identity, filter []byte) bool
 	// MayReceive judges the delivery of one message.
 	MayReceive(who Identity, topic []byte) bool
@@ -123,8 +125,46 @@ func (s *Session) unmounted(topic []byte) []byte {
 
 func (s *Session) identity() Identity { return Identity{s.clientID, s.userName} }
 
-// mayReceive judges a delivery.
+// mayReceive judges a delivery. Behind a mount point there is only what begins with it: x/# is x, too, but x is not behind x/.
 func (s *Session) mayReceive(topic []byte) bool {
+	if m := s.mountPoint(); m != "" && (len(topic) <= len(m) || bytesAsString(topic[:len(m)]) != m) {
+		return false
+	}
 	a := s.authorizer()
 	return a == nil || a.MayReceive(s.identity(), topic)
+}
+
+func (s *Session) mayPublish(topic []byte) bool {
+	a := s.authorizer()
+	return a == nil || a.MayPublish(s.identity(), topic)
+}
+
+// Reauthorize takes away the subscriptions that the client may not have any more, as its own UNSUBSCRIBE would, and counts them in
+// out.Revoked: when the rules have changed, or the client has come back as somebody else.
+func (s *Session) Reauthorize(out *Output) {
+	a := s.authorizer()
+	if a == nil || s.phase != connected && s.phase != parked {
+		return
+	}
+	who := s.identity()
+	judge := func(sub *Subscription) {
+		ch := sub.change(true, false)
+		if a.MaySubscribe(who, []byte(ch.Filter)) {
+			return
+		}
+		out.Revoked++
+		out.Changes = append(out.Changes, ch)
+		if s.durable() {
+			out.record(Record{Kind: SubscriptionDelete, Session: s.ID, Filter: sub.Filter})
+		}
+		s.removeSubscription(sub)
+	}
+	if s.sub0.Filter != "" {
+		judge(&s.sub0)
+	}
+	if m := s.more; m != nil {
+		for i := len(m.subs) - 1; i >= 0; i-- { // backwards: the last one takes the place of one that goes
+			judge(&m.subs[i])
+		}
+	}
 }

@@ -168,6 +168,9 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	if s.will = h.will; s.will != nil && s.durable() {
 		out.record(Record{Kind: WillPut, Session: s.ID, Will: s.will})
 	}
+	if h.willDropped {
+		out.Drops.add(DropNotAuthorized, 1)
+	}
 	if h.method != nil {
 		s.extra().method = h.method
 	}
@@ -179,6 +182,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 		return
 	}
 	if present {
+		s.Reauthorize(out) // it may have been somebody else's, or come through another listener
 		s.resume(now, out)
 	}
 }

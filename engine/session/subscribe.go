@@ -169,7 +169,7 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 		rest = f.Filter
 	}
 	// [MQTT-4.7.1-1, -2, MQTT-4.7.3-1, MQTT-4.8.2-1, -2]
-	if shared && (!ok || len(name) == 0) || !codec.ValidTopicFilter(rest) || !s.cfg.topicFits(rest) {
+	if shared && (!ok || len(name) == 0) || !codec.ValidTopicFilter(rest) {
 		return codec.TopicFilterInvalid
 	}
 	if s.mountPoint() != "" {
@@ -177,6 +177,12 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 		if rest = f.Filter; shared {
 			_, rest, _, _ = codec.SplitShare(f.Filter)
 		}
+		if !codec.ValidTopicFilter(rest) { // the mount point does not end a level, and a wildcard follows
+			return codec.TopicFilterInvalid
+		}
+	}
+	if !s.cfg.topicFits(rest) {
+		return codec.TopicFilterInvalid
 	}
 	if a := s.authorizer(); a != nil && !a.MaySubscribe(s.identity(), rest) {
 		return codec.NotAuthorized

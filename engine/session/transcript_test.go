@@ -140,6 +140,11 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 		p.auth(t, d)
 	case "verdict":
 		p.verdict(t, d)
+	case "rules":
+		p.rules(d)
+		return
+	case "reauthorize":
+		p.s.Reauthorize(&p.out)
 	case "raw":
 		p.raw(t, d)
 	case "kick":
@@ -273,6 +278,8 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Authenticator = nobody{}
 		case "mount":
 			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "drop-wills":
+			p.pol.Access.DropWills = true
 		case "no-names":
 			p.pol.NewClientID = nil
 		case "name-as-id":
@@ -341,6 +348,14 @@ func (p *player) packet(t *testing.T, b []byte) {
 			p.recorded()
 		}
 		b = b[f.Size:]
+	}
+}
+
+// rules puts other rules in force for everybody: as denyList says, or nothing at all.
+func (p *player) rules(d *datadriven.TestData) {
+	p.cfg.Authorizer = denyList{}
+	if d.HasArg("mute") {
+		p.cfg.Authorizer = mute{}
 	}
 }
 
@@ -503,7 +518,7 @@ func (p *player) deliver(t *testing.T, d *datadriven.TestData) {
 		}
 		result := p.s.Deliver(&p.og, &r, &p.out)
 		p.recorded()
-		p.say("%s", [...]string{"sent", "queued", "dropped", "refused", "gone"}[result])
+		p.say("%s", [...]string{"sent", "queued", "dropped", "refused", "gone", "forbidden"}[result])
 	}
 	if d.HasArg("quiet") {
 		p.text.Reset()

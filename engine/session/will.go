@@ -9,10 +9,15 @@ type Will struct {
 	Due           Time   // while the session is parked: when the delay is over; 0 while connected
 }
 
-// publish hands the will to the caller as the application message it becomes, and forgets it [MQTT-3.1.2-10].
+// publishWill hands the will to the caller as the application message it becomes, and forgets it [MQTT-3.1.2-10]. What its client may
+// no longer publish was all right when it connected, and is given up now.
 func (s *Session) publishWill(now Time, out *Output) {
 	w := s.will
 	s.dropWill(out)
+	if !s.mayPublish(w.Message.Topic) {
+		out.Drops.add(DropNotAuthorized, 1)
+		return
+	}
 	m := *w.Message // shares the bytes, which are immutable
 	m.From = s.ID
 	if w.HasExpiry {
