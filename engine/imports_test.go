@@ -19,6 +19,7 @@ func TestImportTable(t *testing.T) {
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session"},
 		"engine/auth/acl":             {"codec", "engine/session"},
+		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work"},
 		"engine/auth/httpclient":      {},
 		"engine/auth/work":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},
