@@ -21,6 +21,7 @@ func TestImportTable(t *testing.T) {
 		"engine/auth/acl":             {"codec", "engine/session"},
 		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work"},
 		"engine/auth/httpclient":      {},
+		"engine/auth/jwt":             {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
 		"engine/auth/work":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
@@ -35,6 +36,7 @@ func TestImportTable(t *testing.T) {
 		"github.com/cockroachdb/pebble/v2":  {"persist"},
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
 		"golang.org/x/text":                 {"engine/auth"},
+		"github.com/golang-jwt/jwt/v5":      {"engine/auth/jwt"},
 	}
 	standardOnly := []string{"codec", "router"}
 
