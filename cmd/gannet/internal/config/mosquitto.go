@@ -56,11 +56,18 @@ type mosquitto struct {
 	files, bytes  int // included
 }
 
+// mosquittoAccess is what is not mentioned of access.
+func mosquittoAccess() Access {
+	a := defaultAccess()
+	a.LenientACL = true
+	return a
+}
+
 // loadMosquitto applies a mosquitto.conf to c, which holds the defaults.
 func loadMosquitto(c *Config, path, content string, source *Source, mentions map[string]string) error {
 	m := &mosquitto{
 		c: c, source: source, options: make(map[string]*option), main: true, once: make(map[string]string),
-		access: defaultAccess(), general: newDraft(path),
+		access: mosquittoAccess(), general: newDraft(path),
 	}
 	table := mosquittoOptions()
 	for i := range table {
