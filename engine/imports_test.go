@@ -27,6 +27,7 @@ func TestImportTable(t *testing.T) {
 		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work"},
 		"engine/auth/httpclient":      {},
 		"engine/auth/jwt":             {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
+		"engine/auth/webhook":         {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
 		"engine/auth/work":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine/guard":                {"codec", "engine/session"},
