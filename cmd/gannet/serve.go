@@ -20,7 +20,7 @@ import (
 
 // serve is the subcommand `gannet serve`: it runs the broker until ctx ends.
 func (p *process) serve(ctx context.Context, args []string) int {
-	c, err := config.Load(config.Source{Args: args, Environ: p.environ, ReadFile: os.ReadFile})
+	c, err := config.Load(p.configSource(args))
 	if errors.Is(err, config.ErrHelp) {
 		return p.serveHelp()
 	}
@@ -34,8 +34,7 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		return statusConfiguration
 	}
 	if checkOnly {
-		fmt.Fprintln(p.stdout, "gannet: the configuration is sound")
-		return statusSuccess
+		return p.printConfig(&c)
 	}
 	lines := newLogWriter(p.stderr)
 	defer lines.Close()
@@ -52,6 +51,15 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		return statusFailure
 	}
 	log.Info("broker stopped")
+	return statusSuccess
+}
+
+// printConfig prints all that is in force, secrets hidden.
+func (p *process) printConfig(c *config.Config) int {
+	fmt.Fprintln(p.stdout, "# gannet: the configuration is sound")
+	if config.Write(p.stdout, c, config.Everything) != nil {
+		return statusFailure
+	}
 	return statusSuccess
 }
 

@@ -254,9 +254,9 @@ func (m *mosquitto) includeFile(name string) error {
 	}
 	m.files++
 	m.bytes += len(content)
-	if m.files > maxIncluded || m.bytes > maxIncludedBytes || len(content) > maxFileBytes {
+	if m.files > maxIncluded || m.bytes > maxIncludedBytes || len(content) > MaxFileBytes {
 		return m.mistake(fmt.Sprintf("%s: too much to include: %d files and %d bytes are allowed, and %d in one file",
-			name, maxIncluded, maxIncludedBytes, maxFileBytes))
+			name, maxIncluded, maxIncludedBytes, MaxFileBytes))
 	}
 	where, option := m.where, m.option
 	if err := m.read(name, string(content)); err != nil {
