@@ -181,8 +181,8 @@ func TestDifferencesAreNamed(t *testing.T) {
 	}
 }
 
-func TestLiveSettingsAreSettings(t *testing.T) {
-	for _, name := range liveSettings() {
+func TestStartSettingsAreSettings(t *testing.T) {
+	for _, name := range startSettings() {
 		if find(settings(), name) == nil {
 			t.Errorf("%s is not a setting", name)
 		}
