@@ -8,7 +8,7 @@ import "github.com/gannetmq/gannet/codec"
 type Policy struct {
 	AllowAnonymous bool             // accept a CONNECT that nobody authenticated
 	Authenticator  Authenticator    // judges who comes with a user name; nil: nobody does
-	Methods        []EnhancedMethod // enhanced authentication on offer
+	Methods        []EnhancedMethod // enhanced authentication on offer; without an Authenticator nobody else may give a user name
 	Versions       VersionSet       // those served; 0 = all
 	NewClientID    func() string    // invents a unique Client Identifier; nil: who brings none is refused
 	NameAsClientID bool             // the user name becomes the Client Identifier; who has none is refused
