@@ -98,7 +98,7 @@ func (j *Judge) replace(change func(*keyring)) {
 	j.cache.Clear()
 }
 
-// Close refuses who waits, with 0x8B, and joins all goroutines. From then on everybody is refused.
+// Close refuses who waits, with 0x88, and joins all goroutines. From then on everybody is refused.
 func (j *Judge) Close() {
 	if j.fetch != nil {
 		j.fetch.stop()
@@ -150,13 +150,13 @@ func (j *Judge) submit(q *question) {
 	took := j.pool.Try(work.Task{
 		Key:  work.Address(q.c.Addr),
 		Run:  func() { j.answer(q) },
-		Drop: func() { j.deny(q, codec.ServerShuttingDown, nil) },
+		Drop: func() { j.deny(q, codec.ServerUnavailable, nil) },
 	})
 	if took {
 		return
 	}
 	if j.pool.Closed() {
-		j.deny(q, codec.ServerShuttingDown, nil)
+		j.deny(q, codec.ServerUnavailable, nil)
 		return
 	}
 	j.overloaded.Add(1)

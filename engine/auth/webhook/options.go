@@ -37,7 +37,7 @@ type Down uint8
 
 const (
 	Refuse Down = iota // Server unavailable
-	Ignore             // no opinion: the next judge is asked
+	Ignore             // no opinion: the next judge is asked; if there is none, it is 0x88 all the same
 )
 
 // Options say whom to ask, and how. Only URL is needed.
