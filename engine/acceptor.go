@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -39,13 +40,14 @@ const (
 // acceptors accepts on all listeners of a server. Its goroutines end when ctx is
 // done and the listeners are closed, and are joined with wait.
 type acceptors struct {
-	reactor  reactor
-	gate     *gate
-	throttle *throttle
-	reserve  *reserve
-	counters *counters
-	log      *slog.Logger
-	quiet    quiet
+	reactor   reactor
+	gate      *gate
+	throttle  *throttle
+	reserve   *reserve
+	greetings *greetings
+	mayCome   func(addr netip.Addr, listener string) bool // Options.Admit
+	log       *slog.Logger
+	quiet     quiet
 
 	wait sync.WaitGroup
 }
@@ -58,7 +60,7 @@ func (a *acceptors) start(ctx context.Context, l *listener) {
 }
 
 func (a *acceptors) accept(ctx context.Context, l *listener) {
-	e := &entry{listener: l.broker}
+	e := new(entry)
 	pause := acceptPauseMin
 	for {
 		if !sleep(ctx, a.throttle.take(time.Now())) {
@@ -68,7 +70,7 @@ func (a *acceptors) accept(ctx context.Context, l *listener) {
 		switch {
 		case err == nil:
 			pause = acceptPauseMin
-			a.admit(nc, e)
+			a.admit(ctx, nc, l, e)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -81,29 +83,92 @@ func (a *acceptors) accept(ctx context.Context, l *listener) {
 	}
 }
 
-// admit hands nc to the reactor, if there is a place for it.
-func (a *acceptors) admit(nc net.Conn, e *entry) {
-	a.counters.accepted.Add(1)
-	if !a.gate.enter() {
-		a.counters.refusedFull.Add(1)
-		a.complain("connection refused", e.listener.Name, "max connections reached")
-		_ = nc.Close()
+// admit hands nc to the reactor, or to the greetings first, if it may come and there is a place for it.
+func (a *acceptors) admit(ctx context.Context, nc net.Conn, l *listener, e *entry) {
+	l.tally.count(accepted)
+	s := l.setup.Load()
+	peer := peerOf(nc)
+	switch {
+	case !s.options.Proxy.trusts(peer.Addr()) && !a.welcome(peer.Addr(), s):
+		l.tally.count(refusedAdmit)
+	case !l.tally.enter(s.options.MaxConnections):
+		a.full(s, "max connections of the listener reached")
+		l.tally.count(refusedFull)
+	case !a.gate.enter():
+		l.tally.leave()
+		l.tally.count(refusedFull)
+		a.full(s, "max connections reached")
+	case s.greets():
+		if a.greetings.start(ctx, &greeting{nc: nc, peer: peer, listener: l, setup: s}) {
+			return
+		}
+		a.leave(l)
+	default:
+		*e = entry{listener: s.broker, origin: &l.plain}
+		if s.ws {
+			e.origin = &newLayers(l, s, peer.Addr()).origin
+		}
+		a.adopt(nc, l, e)
 		return
 	}
+	_ = nc.Close()
+}
+
+// welcome asks Options.Admit, unless the client has no address.
+func (a *acceptors) welcome(addr netip.Addr, s *setup) bool {
+	return a.mayCome == nil || !addr.IsValid() || a.mayCome(addr, s.options.Name)
+}
+
+// adopt hands nc, which has its places, to the reactor.
+func (a *acceptors) adopt(nc net.Conn, l *listener, e *entry) {
 	if err := a.reactor.adopt(nc, e); err != nil {
-		a.gate.leave()
-		a.counters.adoptErrors.Add(1)
+		a.leave(l)
+		l.tally.count(adoptError)
 		a.complain("connection lost", e.listener.Name, err.Error())
 	}
 }
 
+// leave gives back the places of a connection that the reactor has not got.
+func (a *acceptors) leave(l *listener) {
+	l.tally.leave()
+	a.gate.leave()
+}
+
+// peerOf returns the address of the socket at the other end, not valid if it is a Unix socket.
+func peerOf(nc net.Conn) netip.AddrPort {
+	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	a := tcp.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
 // starved reacts to an accept that failed with err.
 func (a *acceptors) starved(l *listener, err error) {
-	a.counters.acceptErrors.Add(1)
+	l.tally.count(acceptError)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		a.counters.refusedStarved.Add(uint64(a.reserve.shed(l)))
+		l.tally.add(refusedStarved, uint64(a.reserve.shed(l)))
 	}
-	a.complain("accept", l.broker.Name, plain(err).Error())
+	a.complain("accept", l.setup.Load().options.Name, plain(err).Error())
+}
+
+func (a *acceptors) full(s *setup, reason string) {
+	a.complain("connection refused", s.options.Name, reason)
+}
+
+// mistaken tells of a connection that was closed for speaking TLS. On its event loop.
+func (a *acceptors) mistaken(c *conn) {
+	if n, ok := a.quiet.may(time.Now()); ok {
+		a.log.Warn("connection refused", "remote", c.RemoteAddr(), "reason", "the client speaks TLS to a plain port", "unreported", n)
+	}
+}
+
+// refused tells of a request that did not become a WebSocket. On its event loop.
+func (a *acceptors) refused(c *conn, s *setup, reason string) {
+	if n, ok := a.quiet.may(time.Now()); ok {
+		a.log.Warn("WebSocket refused", "listener", s.options.Name, "remote", c.RemoteAddr(), "reason", reason, "unreported", n)
+	}
 }
 
 func (a *acceptors) complain(what, listener, reason string) {

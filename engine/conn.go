@@ -8,7 +8,8 @@ import (
 )
 
 // conn joins a socket to the broker's connection; it is the broker.Transport of
-// that connection. Owned by one event loop.
+// that connection, unless there are layers between the two, which are then. Owned
+// by one event loop.
 //
 // There is one for every client, so it is kept small: the state is told by which of
 // the pointers are set.
@@ -20,10 +21,30 @@ import (
 //	draining  set   nil   the broker is done with it, the socket still has bytes to send
 //	gone      nil   any   the socket is closed
 type conn struct {
-	sock socket
-	loop *loop
-	peer *broker.Conn
-	fd   int32 // never changes; for WriteDirect only
+	sock   socket
+	loop   *loop
+	peer   *broker.Conn
+	origin *origin
+	fd     int32 // never changes; for WriteDirect only
+	fresh  bool  // nothing was read yet
+}
+
+// origin is where a connection comes from. All connections of a listener about which
+// nothing else is known share one, so that it costs them a pointer; the others have
+// their own, inside of their layers.
+type origin struct {
+	tally    *tally // of the listener
+	remote   string // address and port of the client, as a proxy told them; empty: those of the socket
+	userName string // the name that the client's certificate proves; empty: none
+	layers   *layers
+}
+
+// transport returns what the broker is to write to.
+func (c *conn) transport() broker.Transport {
+	if c.origin.layers != nil {
+		return c.origin.layers
+	}
+	return c
 }
 
 // Write implements broker.Transport. It takes all of b or returns an error, in
@@ -73,6 +94,9 @@ func (c *conn) RemoteAddr() string {
 	if c.sock == nil {
 		return ""
 	}
+	if c.origin.remote != "" {
+		return c.origin.remote
+	}
 	if addr := c.sock.RemoteAddr(); addr != nil {
 		return addr.String()
 	}
@@ -80,4 +104,4 @@ func (c *conn) RemoteAddr() string {
 }
 
 // UserName implements broker.Transport.
-func (c *conn) UserName() string { return "" }
+func (c *conn) UserName() string { return c.origin.userName }

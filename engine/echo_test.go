@@ -136,12 +136,23 @@ type running struct {
 // serve runs a server with echo cores until the test ends or stop is called.
 func serve(t testing.TB, o Options) *running {
 	t.Helper()
+	return serveWith(t, o, slog.New(slog.DiscardHandler))
+}
+
+// serveLogged is serve with a log.
+func serveLogged(t testing.TB, log *lines, listeners ...ListenerOptions) *running {
+	t.Helper()
+	return serveWith(t, Options{Loops: 1, Listeners: listeners}, slog.New(slog.NewTextHandler(log, nil)))
+}
+
+func serveWith(t testing.TB, o Options, log *slog.Logger) *running {
+	t.Helper()
 	if len(o.Listeners) == 0 {
 		o.Listeners = []ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}
 	}
 	r := &running{}
 	var err error
-	r.Server, err = newServer(o, slog.New(slog.DiscardHandler), func(wake func()) core {
+	r.Server, err = newServer(o, log, func(wake func()) core {
 		e := newEchoCore(wake)
 		r.cores = append(r.cores, e)
 		return e
@@ -151,6 +162,27 @@ func serve(t testing.TB, o Options) *running {
 	}
 	r.stop = run(t, r.Server)
 	return r
+}
+
+// lines is a log that a test looks into.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) want(t testing.TB, part string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !bytes.Contains(l.text.Bytes(), []byte(part)) {
+		t.Errorf("the log does not say %q:\n%s", part, l.text.Bytes())
+	}
 }
 
 // run runs s until the test ends or the returned function is called, which waits.

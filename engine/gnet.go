@@ -153,9 +153,12 @@ func (r *gnetReactor) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	switch e := g.Context().(type) {
 	case *entry:
 		e.opened = true
-		c := &conn{sock: g, loop: r.loopOf(g).handler, fd: int32(g.Fd())}
+		c := &conn{sock: g, loop: r.loopOf(g).handler, origin: e.origin, fd: int32(g.Fd()), fresh: true}
+		if c.origin.layers != nil {
+			c.origin.layers.conn = c
+		}
 		g.SetContext(c) // first: the connection may end inside open
-		c.loop.open(c, e.listener)
+		c.loop.open(c, e.listener, e.early)
 	case bindEntry:
 		r.bound.Add(1)
 		if r.loopOf(g) == nil && len(r.unused) > 0 {

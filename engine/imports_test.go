@@ -23,10 +23,12 @@ func TestImportTable(t *testing.T) {
 		"engine/proxy":                {},
 		"engine/websocket":            {},
 		"engine/auth/acl":             {"codec", "engine/session"},
+		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
 		"engine/broker":               {"codec", "router", "engine/session"},
-		"engine":                      {"codec", "router", "engine/session", "engine/broker"},
+		"engine/guard":                {"codec", "engine/session"},
+		"engine":                      {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
 		"persist":                     {"codec", "engine/session"},
-		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine", "persist"},
+		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket", "engine", "persist"},
 		"cmd/gannet/internal/config":  {"codec", "router", "engine/session", "engine/broker"},
 		"cmd/gannet/internal/client":  {"codec"},
 		"cmd/gannet/internal/control": {},
@@ -37,8 +39,10 @@ func TestImportTable(t *testing.T) {
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
 		"golang.org/x/text":                 {"engine/auth"},
 		"github.com/gobwas/ws":              {"engine/websocket"},
+		"golang.org/x/crypto":               {"engine/auth/password"},
+		"golang.org/x/term":                 {"cmd/gannet"},
 	}
-	standardOnly := []string{"codec", "router", "engine/proxy"}
+	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin"}
 
 	for room, allowed := range rooms {
 		for _, path := range list(t, "-deps", "./"+room) {

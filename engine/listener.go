@@ -2,16 +2,17 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/gannetmq/gannet/engine/broker"
-	"github.com/gannetmq/gannet/engine/session"
 )
 
 // TCP keep-alive finds out clients that vanished without a word and asked for no
@@ -22,8 +23,30 @@ const (
 	keepAliveProbes          = 4
 )
 
-// address is where a listener listens, in the terms of package net.
-type address struct{ network, addr string }
+// address is where a listener listens, in the terms of package net, and what is
+// spoken there.
+type address struct {
+	network, addr string
+	tls, ws       bool
+	path          string // of ws; empty if the URL has none
+}
+
+// schemes are the transports by the scheme of their URL, with the default port.
+func schemes(name string) (a address, port string, ok bool) {
+	switch name {
+	case "mqtt", "tcp":
+		return address{network: "tcp"}, "1883", true
+	case "mqtts", "ssl", "tls":
+		return address{network: "tcp", tls: true}, "8883", true
+	case "ws":
+		return address{network: "tcp", ws: true}, "80", true
+	case "wss":
+		return address{network: "tcp", tls: true, ws: true}, "443", true
+	case "unix":
+		return address{network: "unix"}, "", true
+	}
+	return address{}, "", false
+}
 
 // parseAddress understands the URL of ListenerOptions.
 func parseAddress(text string) (address, error) {
@@ -31,39 +54,58 @@ func parseAddress(text string) (address, error) {
 	if err != nil {
 		return address{}, fmt.Errorf("listener: %w", err)
 	}
-	switch u.Scheme {
-	case "mqtt", "tcp":
-		if strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return address{}, fmt.Errorf("listener %q: more than a host and a port", text)
-		}
-		port := u.Port()
-		if port == "" {
-			port = "1883"
-		}
-		return address{"tcp", net.JoinHostPort(u.Hostname(), port)}, nil
-	case "unix":
+	a, port, ok := schemes(u.Scheme)
+	switch {
+	case !ok:
+		return address{}, fmt.Errorf("listener %q: scheme is not mqtt, mqtts, ws, wss or unix", text)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return address{}, fmt.Errorf("listener %q: more than an address", text)
+	case a.network == "unix":
 		if u.Path == "" || u.Host != "" {
 			return address{}, fmt.Errorf("listener %q: not of the form unix:///path", text)
 		}
-		return address{"unix", u.Path}, nil
-	default:
-		return address{}, fmt.Errorf("listener %q: scheme is not mqtt, tcp or unix", text)
+		a.addr = u.Path
+		return a, nil
+	case a.ws:
+		a.path = u.Path
+	case strings.Trim(u.Path, "/") != "":
+		return address{}, fmt.Errorf("listener %q: more than a host and a port", text)
 	}
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	a.addr = net.JoinHostPort(u.Hostname(), port)
+	return a, nil
 }
 
-// listener is an open socket and what the broker knows it as.
+// listener is an open socket. It lives as long as its address is listened on; what
+// is asked of those who connect may change meanwhile.
 type listener struct {
 	net.Listener
-	broker *broker.Listener
+	key   string // tells that a listener of other options has the same socket
+	setup atomic.Pointer[setup]
+	tally tally
+	plain origin // of all its connections that have no layers
 }
 
-// listenAll opens all listeners or none.
-func listenAll(options []ListenerOptions) (open []*listener, err error) {
+// setup is what a listener makes of new connections. Immutable.
+type setup struct {
+	broker  *broker.Listener
+	options ListenerOptions // with defaults
+	tls     *tls.Config     // that of options, prepared; nil: none
+	ws      bool
+}
+
+// greets tells whether there is something to be read before an event loop takes over.
+func (s *setup) greets() bool { return s.tls != nil || s.options.Proxy.Mode != ProxyOff }
+
+// listenAll opens all listeners or none. all counts what they count.
+func listenAll(options []ListenerOptions, all *tally) (open []*listener, err error) {
 	for _, o := range options {
-		l, err := listen(o)
+		l, err := listen(o, all)
 		if err != nil {
 			closeAll(open)
-			return nil, fmt.Errorf("listen %s: %w", o.URL, plain(err))
+			return nil, err
 		}
 		open = append(open, l)
 	}
@@ -76,20 +118,65 @@ func closeAll(listeners []*listener) {
 	}
 }
 
-func listen(o ListenerOptions) (*listener, error) {
+// listen opens the socket of valid options.
+func listen(o ListenerOptions, all *tally) (*listener, error) {
+	nl, err := openSocket(o)
+	if err != nil {
+		return nil, fmt.Errorf("listen %s: %w", o.URL, plain(err))
+	}
+	l := &listener{Listener: nl, key: o.key()}
+	l.tally.all = all
+	l.plain.tally = &l.tally
+	l.configure(o)
+	return l, nil
+}
+
+// key is the same for options whose sockets are.
+func (o *ListenerOptions) key() string {
+	a, _ := parseAddress(o.URL)
+	return strings.Join([]string{a.network, a.addr, string(o.Family), o.Interface}, " ")
+}
+
+// configure makes o, which is valid and for the socket of l, what new connections meet.
+func (l *listener) configure(o ListenerOptions) {
+	a, _ := parseAddress(o.URL)
+	if o.Name == "" {
+		o.Name = o.URL
+	}
+	if o.WebSocket.Path == "" {
+		o.WebSocket.Path = a.path
+	}
+	if o.Identity != nil || o.Proxy.IdentityFromTLS {
+		o.Policy.ProvenOnly = true
+	}
+	s := &setup{broker: &broker.Listener{Name: o.Name, Policy: o.Policy}, options: o, ws: a.ws}
+	if a.tls {
+		if old := l.setup.Load(); old != nil && old.options.TLS == o.TLS {
+			s.tls = old.tls // with the keys of the tickets that it has given out
+		} else {
+			s.tls = wholeRecords(o.TLS)
+		}
+	}
+	l.setup.Store(s)
+}
+
+func openSocket(o ListenerOptions) (net.Listener, error) {
 	a, err := parseAddress(o.URL)
 	if err != nil {
 		return nil, err
+	}
+	switch o.Family {
+	case IPv4:
+		a.network += "4"
+	case IPv6:
+		a.network += "6"
 	}
 	config := net.ListenConfig{
 		// The kernel hands the options of the listening socket on to those it
 		// accepts, which saves net four system calls for each of them.
 		KeepAlive: -1,
 		Control: func(network, _ string, rc syscall.RawConn) error {
-			if network == "unix" {
-				return nil
-			}
-			return control(rc, setKeepAlive)
+			return control(rc, func(fd int) error { return prepareSocket(fd, network, &o) })
 		},
 	}
 	nl, err := config.Listen(context.Background(), a.network, a.addr)
@@ -99,9 +186,35 @@ func listen(o ListenerOptions) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{nl, &broker.Listener{Name: o.URL, Policy: session.Policy{
-		AllowAnonymous: o.AllowAnonymous, Methods: o.Methods, NewClientID: broker.NewClientID,
-	}}}, nil
+	if err := setMode(&o, a); err != nil {
+		return nil, errors.Join(err, nl.Close())
+	}
+	return nl, nil
+}
+
+// prepareSocket sets what must be set before bind.
+func prepareSocket(fd int, network string, o *ListenerOptions) error {
+	if network == "unix" {
+		if o.SocketMode == 0 {
+			return nil
+		}
+		// The file gets the socket's permissions less the umask, so that it is never open to more than it shall be.
+		return os.NewSyscallError("fchmod", syscall.Fchmod(fd, uint32(o.SocketMode)))
+	}
+	if o.Interface != "" {
+		if err := bindToInterface(fd, o.Interface); err != nil {
+			return fmt.Errorf("interface %q: %v", o.Interface, err) // not wrapped: plain would take the name off
+		}
+	}
+	return setKeepAlive(fd)
+}
+
+// setMode gives the file of a Unix socket the permissions that the options name.
+func setMode(o *ListenerOptions, a address) error {
+	if a.network != "unix" || o.SocketMode == 0 {
+		return nil
+	}
+	return os.Chmod(a.addr, o.SocketMode)
 }
 
 // removeStale removes the socket file of a server that has ended without doing so.

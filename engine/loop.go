@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,8 @@ type loop struct {
 	events eventLoop
 	gate   *gate
 	clock  clock
+	door   *acceptors // for what is not known before the first bytes were read
+	loan   *scratch   // nil until there is a connection with layers
 
 	now    broker.Time // read once for a burst of callbacks
 	ahead  int         // callbacks the reactor is still certain to make
@@ -119,13 +122,13 @@ func (l *loop) attach(e eventLoop) {
 
 // Callbacks of the reactor, on the event loop.
 
-// open presents a new connection, with its socket, to the broker.
-func (l *loop) open(c *conn, lst *broker.Listener) {
+// open presents a new connection, with its socket, to the broker. early was read from it already, and is borrowed.
+func (l *loop) open(c *conn, lst *broker.Listener, early []byte) {
 	l.refresh()
 	l.core.Begin()
 	l.inside = true
 	l.opening = c
-	peer := l.core.Open(c, lst, l.now)
+	peer := l.core.Open(c.transport(), lst, l.now)
 	l.opening = nil
 
 	switch i := l.closingIndex(c); {
@@ -135,20 +138,55 @@ func (l *loop) open(c *conn, lst *broker.Listener) {
 		l.core.Closed(peer, l.brokenBy, l.now)
 	default:
 		c.peer = peer
+		if len(early) > 0 || c.origin.layers != nil && c.origin.layers.tls != nil {
+			l.pass(c, early)
+		}
 	}
 	l.inside = false
 	l.settle()
 }
 
-// data passes on what was read from the socket of c; b is borrowed.
+// data passes on what was read from the socket of c; b is borrowed, and may be overwritten.
 func (l *loop) data(c *conn, b []byte) {
 	l.called()
 	if c.peer != nil {
 		l.inside = true
-		l.core.Data(c.peer, b, l.now)
+		l.pass(c, b)
 		l.inside = false
 	}
 	l.settle()
+}
+
+// pass passes b on to the core, or to the layers before it.
+func (l *loop) pass(c *conn, b []byte) {
+	if c.fresh && len(b) > 0 && l.mistaken(c, b) {
+		return
+	}
+	if lay := c.origin.layers; lay != nil {
+		lay.receive(b)
+		return
+	}
+	l.core.Data(c.peer, b, l.now)
+}
+
+// mistaken looks at the first bytes of a connection, and closes it if they are those of TLS where none is spoken.
+func (l *loop) mistaken(c *conn, b []byte) bool {
+	c.fresh = false
+	if lay := c.origin.layers; lay != nil && lay.tls != nil || !looksLikeTLS(b) {
+		return false
+	}
+	c.origin.tally.count(wrongTransport)
+	l.door.mistaken(c)
+	l.hangUp(c, errUnwelcome)
+	return true
+}
+
+// lend returns what the layers of any connection of the loop work with.
+func (l *loop) lend() *scratch {
+	if l.loan == nil {
+		l.loan = newScratch()
+	}
+	return l.loan
 }
 
 // closed reports the end of the socket of c. The reactor calls it inside of
@@ -166,6 +204,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.brokenBy = err
 	}
 	l.gate.leave()
+	c.origin.tally.leave()
 	l.inside = outer
 	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
 	// callback to come.
@@ -295,17 +334,39 @@ func (l *loop) closeAll() {
 	list := l.closing
 	l.closing = l.spare[:0]
 	for _, e := range list {
-		switch {
-		case e.conn.sock == nil: // the client was faster
-		case e.conn.sock.OutboundBuffered() > 0:
-			l.draining = append(l.draining, draining{e.conn, l.now + drainMillis})
-		default:
-			l.events.close(e.conn.sock)
-		}
+		l.end(e.conn)
 		l.core.Closed(e.peer, nil, l.now)
 	}
 	clear(list)
 	l.spare = list
+}
+
+// hangUp ends a connection for what its socket has brought, or for what a layer makes of it. err says what it was.
+func (l *loop) hangUp(c *conn, err error) {
+	peer := c.peer
+	if peer == nil {
+		return
+	}
+	c.peer = nil
+	l.end(c)
+	l.core.Closed(peer, err, l.now)
+}
+
+// errUnwelcome ends a connection that was refused.
+var errUnwelcome = errors.New("refused")
+
+// end closes the socket of a connection that the broker is done with, when it has sent what it holds.
+func (l *loop) end(c *conn) {
+	if lay := c.origin.layers; lay != nil {
+		lay.goodbye()
+	}
+	switch {
+	case c.sock == nil: // the client was faster
+	case c.sock.OutboundBuffered() > 0:
+		l.draining = append(l.draining, draining{c, l.now + drainMillis})
+	default:
+		l.events.close(c.sock)
+	}
 }
 
 // sweepDraining closes the sockets that have sent everything or had their time.

@@ -128,8 +128,8 @@ func connect(l *loop) *fakeSocket {
 		panic("gate is full")
 	}
 	s := &fakeSocket{}
-	s.conn = &conn{sock: s, loop: l}
-	l.open(s.conn, nil)
+	s.conn = &conn{sock: s, loop: l, origin: &origin{tally: new(tally)}}
+	l.open(s.conn, nil, nil)
 	return s
 }
 

@@ -8,13 +8,20 @@ import (
 )
 
 func TestParseAddress(t *testing.T) {
+	tcp := func(addr string) address { return address{network: "tcp", addr: addr} }
 	for url, want := range map[string]address{
-		"mqtt://127.0.0.1:1": {"tcp", "127.0.0.1:1"},
-		"tcp://host":         {"tcp", "host:1883"},
-		"mqtt://":            {"tcp", ":1883"},
-		"mqtt://:1884":       {"tcp", ":1884"},
-		"mqtt://[::1]:1883/": {"tcp", "[::1]:1883"},
-		"unix:///run/x.sock": {"unix", "/run/x.sock"},
+		"mqtt://127.0.0.1:1": tcp("127.0.0.1:1"),
+		"tcp://host":         tcp("host:1883"),
+		"mqtt://":            tcp(":1883"),
+		"mqtt://:1884":       tcp(":1884"),
+		"mqtt://[::1]:1883/": tcp("[::1]:1883"),
+		"mqtts://":           {network: "tcp", addr: ":8883", tls: true},
+		"tls://host:1":       {network: "tcp", addr: "host:1", tls: true},
+		"ws://host":          {network: "tcp", addr: "host:80", ws: true},
+		"ws://host:1/mqtt":   {network: "tcp", addr: "host:1", ws: true, path: "/mqtt"},
+		"wss://host/":        {network: "tcp", addr: "host:443", tls: true, ws: true, path: "/"},
+		"unix:///run/x.sock": {network: "unix", addr: "/run/x.sock"},
+		"wss://host?x":       {},
 		"mqtt://host/path":   {},
 		"mqtt://user@host":   {},
 		"mqtt://host?x=1":    {},
@@ -121,8 +128,8 @@ func TestAdoptedConnectionsHaveNoZone(t *testing.T) {
 }
 
 func TestConnIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(conn{}); size != 40 {
-		t.Errorf("%d bytes for every client, want 40", size)
+	if size := unsafe.Sizeof(conn{}); size != 48 { // a size class of the allocator
+		t.Errorf("%d bytes for every client, want 48", size)
 	}
 }
 

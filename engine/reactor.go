@@ -30,7 +30,9 @@ type reactor interface {
 // uses it for one connection after another.
 type entry struct {
 	listener *broker.Listener
-	opened   bool // set on the loop, read by the acceptor after adopt
+	origin   *origin
+	early    []byte // read from the socket already
+	opened   bool   // set on the loop, read by the acceptor after adopt
 }
 
 // eventLoop is one event loop of a reactor as its handler sees it.

@@ -21,12 +21,18 @@ type Server struct {
 	options   Options
 	log       *slog.Logger
 	broker    *broker.Broker
-	listeners []*listener
 	loops     []*loop
 	clock     clock
 	gate      *gate
-	counters  counters
+	tally     tally
 	reserve   *reserve
+	acceptors *acceptors
+	greetings *greetings
+
+	mu        sync.Mutex
+	listeners []*listener // in the order of the options
+	running   context.Context
+	closed    bool // no listener is opened any more
 }
 
 // New checks o, creates the broker, opens the listeners and brings back what the
@@ -58,13 +64,19 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 	if s.reserve, err = newReserve(); err != nil {
 		return nil, fmt.Errorf("reserve a file descriptor: %w", err)
 	}
-	if s.listeners, err = listenAll(o.Listeners); err != nil {
+	if s.listeners, err = listenAll(o.Listeners, &s.tally); err != nil {
 		s.reserve.close()
 		return nil, err
 	}
+	s.greetings = newGreetings(o)
+	s.acceptors = &acceptors{
+		gate: s.gate, throttle: newThrottle(o.MaxAcceptRate), reserve: s.reserve, greetings: s.greetings,
+		mayCome: o.Admit, log: log,
+	}
+	s.greetings.acceptors = s.acceptors
 	for range o.Loops {
 		l := newLoop(s.gate, s.clock)
-		l.core = newCore(l.wake)
+		l.core, l.door = newCore(l.wake), s.acceptors
 		s.loops = append(s.loops, l)
 	}
 	return s, nil
@@ -73,9 +85,12 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 // Broker returns the broker inside, for whoever publishes into it or asks it.
 func (s *Server) Broker() *broker.Broker { return s.broker }
 
-// Addrs returns the addresses of the listeners in the order of Options.Listeners,
-// with the ports that the system chose where port 0 was asked for.
+// Addrs returns the addresses of the listeners in the order of Options.Listeners, or
+// of the options last applied, with the ports that the system chose where port 0 was
+// asked for.
 func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var addrs []net.Addr
 	for _, l := range s.listeners {
 		addrs = append(addrs, l.Addr())
@@ -86,6 +101,9 @@ func (s *Server) Addrs() []net.Addr {
 // Close closes the listeners of a server that is not going to run. A running
 // server is ended by the context of Run.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	closeAll(s.listeners)
 	s.reserve.close()
 	return nil
@@ -107,22 +125,14 @@ func (s *Server) Run(ctx context.Context) error {
 	var ticker sync.WaitGroup
 	ticker.Go(func() { s.tick(running) })
 
-	accepting := &acceptors{
-		reactor:  r,
-		gate:     s.gate,
-		throttle: newThrottle(s.options.MaxAcceptRate),
-		reserve:  s.reserve,
-		counters: &s.counters,
-		log:      s.log,
-	}
-	for _, l := range s.listeners {
-		accepting.start(ctx, l)
-	}
+	s.acceptors.reactor = r
+	s.accept(ctx)
 
 	<-ctx.Done()
 
 	err := s.Close()
-	accepting.wait.Wait()
+	s.acceptors.wait.Wait()
+	s.greetings.stop()
 	s.drain()
 	end()
 	ticker.Wait()
@@ -136,6 +146,16 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// accept begins to accept on the listeners there are, and on those that are applied from now on.
+func (s *Server) accept(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = ctx
+	for _, l := range s.listeners {
+		s.acceptors.start(ctx, l)
+	}
 }
 
 // tick requests a tick from every loop until ctx ends.

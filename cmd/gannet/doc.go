@@ -5,6 +5,7 @@
 //	gannet pub [flags]       publish messages
 //	gannet sub [flags]       print the messages of subscriptions
 //	gannet store SUBCOMMAND  look at the store, mend it, copy it
+//	gannet passwd FILE USER  set the password of a user in a password file
 //	gannet version           say which build this is
 //	gannet help              list these
 //
@@ -15,7 +16,7 @@
 // print what those print, so that scripts and habits carry over.
 //
 // Exit status: 0 for success, 1 for a failure, 2 for a broker that cannot start
-// because of its configuration or its store. Store has 1 for a damaged store and 2
+// because of its configuration or its store. Passwd has those of mosquitto_passwd. Store has 1 for a damaged store and 2
 // for all that kept it from telling. Pub and sub exit with the reason when the server refuses the
 // connection, with 7 when it is lost, and sub with 27 when -W runs out.
 package main

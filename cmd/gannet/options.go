@@ -18,7 +18,8 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	o.Listeners = nil
 	for _, l := range c.Listen {
 		o.Listeners = append(o.Listeners, engine.ListenerOptions{
-			URL: l.String(), AllowAnonymous: c.Anonymous(l), Methods: methods,
+			URL:    l.String(),
+			Policy: session.Policy{AllowAnonymous: c.Anonymous(l), Methods: methods, NewClientID: broker.NewClientID},
 		})
 	}
 	if c.Loops > 0 {

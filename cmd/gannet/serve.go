@@ -123,7 +123,7 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
-	defer publishSys(server, c.SysInterval).Stop()
+	defer publishSys(server, time.Duration(c.SysIntervalSeconds)*time.Second).Stop()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)

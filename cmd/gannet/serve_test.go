@@ -174,7 +174,7 @@ func TestReloadKeepsTheOldUsersWhenTheFileHasAMistake(t *testing.T) {
 		}
 	}
 	write("a")
-	users, err := loadUsers(&config.Config{ScramUsers: path})
+	users, err := loadUsers(&config.Config{Access: config.Access{ScramUsers: path}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func serve(t *testing.T, alter func(*engine.Options)) *server {
 	o := engine.DefaultOptions()
 	o.Loops = 2
 	o.MaxConnections = 1 << 20
-	o.Listeners = []engine.ListenerOptions{{URL: "mqtt://127.0.0.1:0", AllowAnonymous: true}}
+	o.Listeners[0].URL = "mqtt://127.0.0.1:0"
 	store, err := persist.Open(t.TempDir(), persist.Options{MemTableBytes: 256 << 10, CacheBytes: 1 << 20}) // the heap is measured
 	if err != nil {
 		t.Fatal(err)

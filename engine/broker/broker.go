@@ -21,7 +21,7 @@ type Options struct {
 	Session session.Config
 
 	MaxConnectBytes  int           // size of a packet before authentication; larger closes with 0x95
-	MaxLoopLag       time.Duration // how late a tick may come before its loop accepts no client, with 0x89; 0 = never
+	MaxLoopLag       time.Duration // between two ticks of a loop: when two in a row come later, it accepts no client, with 0x89, until one is on time; 0 = never
 	ConnectTimeout   time.Duration // from accept to an accepted CONNECT; later closes
 	MaxSessions      int           // connected and parked; 0 = no limit; a new one is refused with 0x97
 	MaxOutboundBytes int           // per connection, written by nobody yet: then QoS 0 is dropped, QoS 1/2 wait in the session
@@ -32,6 +32,10 @@ type Options struct {
 	SharedStrategy   Strategy
 	ConnectionLevel  slog.Level // of the lines about clients that come and go
 	WideFanout       int        // matches from which a message is cut by loop and handed over
+
+	// TakenOver is told when the client at the address by takes a session away from a live connection [MQTT-3.1.4-3]; nil: nobody is.
+	// It is called on an event loop and must not block.
+	TakenOver func(clientID, by string)
 }
 
 // DefaultOptions returns the defaults.

@@ -188,6 +188,11 @@ func (l *Loop) countQueue(c *client, sign int64) {
 func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	l.countQueue(c, 1)
 	ticket = l.record(c, out)
+	if out.Paced > 0 { // by a client of this loop: only its own packets are answered
+		l.stats.delayedAcks += uint64(out.Paced)
+		out.Paced = 0
+		l.timers.put(c.conn, c.s.Deadline(), session.Never)
+	}
 	if out.HasRead {
 		out.HasRead = false
 		l.read(c, out.Read)

@@ -15,10 +15,15 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 		return
 	}
 	l.stats.packetsIn[f.Type&15]++
+	hs, lst := &cn.hello.handshake, cn.hello.listener
+	if p := &lst.Policy; hs.From.Addr == "" && (p.Admit != nil || p.Authenticator != nil || len(p.Methods) > 0) {
+		hs.From = session.Origin{Addr: cn.t.RemoteAddr(), Listener: lst.Name} // only now: it costs more than the packet
+	}
+	hs.Busy = l.overloaded
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	h := cn.hello.handshake.Packet(&l.b.opts.Session, &cn.hello.listener.Policy, cn.t.UserName(), f, out)
+	h := hs.Packet(&l.b.opts.Session, &lst.Policy, cn.t.UserName(), f, out)
 	l.greet(cn, h, out, now)
 }
 
@@ -42,9 +47,7 @@ func (l *Loop) greet(cn *Conn, h *session.Hello, out *session.Output, now Time) 
 
 // judge asks the Authenticator of the listener. Its answer comes through the mailbox, wherever it was found.
 func (l *Loop) judge(cn *Conn, c *session.Credentials) {
-	lst := cn.hello.listener
-	c.Addr, c.Listener = cn.t.RemoteAddr(), lst.Name
-	lst.Policy.Authenticator.Authenticate(c, func(v session.Verdict) {
+	cn.hello.listener.Policy.Authenticator.Authenticate(c, func(v session.Verdict) {
 		l.box.post(item{kind: itemVerdict, conn: cn, verdict: &v})
 	})
 }
@@ -68,6 +71,7 @@ func (l *Loop) verdict(cn *Conn, v session.Verdict, now Time) {
 // refuseConn counts and closes a connection that gets no session. What CONNACK there is to say was written before.
 func (l *Loop) refuseConn(cn *Conn, code codec.ReasonCode, why string) {
 	l.stats.refusedConnects++
+	l.stats.refused[code]++
 	if code == codec.NotAuthorized || code == codec.BadUserNameOrPassword || code == codec.Banned {
 		l.stats.refusals.add("client refused", "remote", cn.t.RemoteAddr(), "listener", cn.hello.listener.Name, "reason", why)
 	}
@@ -89,10 +93,6 @@ func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, w
 // accept gives the connection its session: a new one, or the one that its Client Identifier names [MQTT-3.1.2-4, -5, -6].
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
-	if l.overloaded {
-		l.refuseClient(cn, h, codec.ServerBusy, "the server is busy")
-		return
-	}
 	for {
 		sh := b.registry.shard(h.ClientID)
 		sh.mu.Lock()
@@ -121,7 +121,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 			}
 			sh.mu.Unlock()
 			if old != nil {
-				l.displace(old, true, now)
+				l.displace(old, true, cn, now)
 			}
 			if l.connect(cn, c, h, now) {
 				return
@@ -129,7 +129,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 			continue // another connection with this identifier was faster, and now has to yield
 		}
 		sh.mu.Unlock()
-		if !l.displace(old, false, now) {
+		if !l.displace(old, false, cn, now) {
 			l.forgetAs(h.ClientID, old) // it ended a moment ago; whoever ended it is still on the way here
 			continue
 		}
@@ -147,8 +147,8 @@ func (b *Broker) newClient(l *Loop) *client {
 }
 
 // displace takes the connection away from a session, if it has one, with DISCONNECT 0x8E [MQTT-3.1.4-3], and ends the
-// session if end says so or if it does not outlive its connection. It tells whether the session lives on.
-func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
+// session if end says so or if it does not outlive its connection. by is for whom. It tells whether the session lives on.
+func (l *Loop) displace(c *client, end bool, by *Conn, now Time) (alive bool) {
 	l.join()
 	defer l.part()
 	out := &l.lost
@@ -159,6 +159,7 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 		return false
 	}
 	l.b.unpark(c)
+	taken := c.conn != nil
 	if cn := c.conn; cn != nil {
 		l.begin(c, out)
 		c.s.Disconnect(codec.SessionTakenOver, "session taken over", out)
@@ -188,6 +189,9 @@ func (l *Loop) displace(c *client, end bool, now Time) (alive bool) {
 	alive = !c.s.Ended()
 	c.mu.Unlock()
 	l.act(nil, c, out, now)
+	if tell := l.b.opts.TakenOver; taken && tell != nil {
+		tell(c.s.ClientID(), by.t.RemoteAddr())
+	}
 	return alive
 }
 
@@ -247,7 +251,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.mu.Unlock()
 	l.stats.accepted++
 	l.stats.connected++
-	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
 	if l.b.tells() {
 		l.b.tell("client connected", "client", h.ClientID, "user", h.UserName, "remote", cn.t.RemoteAddr(),
 			"listener", cn.hello.listener.Name, "version", h.Version, "keep-alive", h.KeepAlive, "clean-start", h.CleanStart)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
@@ -115,23 +116,92 @@ func TestWhoWaitsForAVerdictSendsNoMoreThanAConnect(t *testing.T) {
 	}
 }
 
+// TestOverloadedLoopAcceptsNobody: two late ticks in a row are load, a single one is a machine that was suspended.
 func TestOverloadedLoopAcceptsNobody(t *testing.T) {
-	r := newRig(t, 1, nil)
+	r, j := newRig(t, 1, nil), &slowJudge{}
 	l := r.loops[0]
 	l.Tick(r.now)
-	for _, late := range []bool{true, false} {
-		r.now += tickMillis
-		if late {
-			r.now += Time(r.b.opts.MaxLoopLag.Milliseconds())
-		}
+	limit := Time(r.b.opts.MaxLoopLag.Milliseconds())
+	steps := []struct {
+		after Time
+		busy  bool
+	}{
+		{tickMillis, false}, {limit, false}, {limit + 1, false}, {limit, false}, {3600_000, false}, {tickMillis, false},
+		{limit + 1, false}, {limit + 1, true}, {limit + 1, true}, {limit, false}, {limit + 1, false},
+	}
+	for i, x := range steps {
+		r.now += x.after
 		l.Tick(r.now)
 		w := r.dial(0, true)
 		w.v = codec.V5
 		c := codec.Connect{Version: codec.V5, CleanStart: true, ClientID: []byte("a")}
 		w.send(c.Append(nil, codec.V5))
 		r.settle()
-		if code := codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]); late != (code == codec.ServerBusy) || late != w.closed {
-			t.Errorf("late %t: %v, closed %t", late, code, w.closed)
+		if code := codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]); x.busy != (code == codec.ServerBusy) || x.busy != w.closed {
+			t.Errorf("step %d: %v, closed %t", i, code, w.closed)
 		}
+		w = r.dialJudged(j)
+		w.send(hello("b"))
+		r.settle()
+		if x.busy != (len(j.asked) == 0) {
+			t.Errorf("step %d: the judge is asked about %d clients", i, len(j.asked))
+		}
+		j.asked, j.done = nil, nil
+	}
+	if n := l.Counters(); n.LateTicks != 6 || n.Refused[codec.ServerBusy] != 4 {
+		t.Errorf("%d late ticks, %d refused", n.LateTicks, n.Refused[codec.ServerBusy])
+	}
+}
+
+// TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain: it hears of everybody, and from where.
+func TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain(t *testing.T) {
+	r, j := newRig(t, 1, nil), &slowJudge{}
+	var asked []session.Credentials
+	code := codec.Success
+	lst := &Listener{Name: "guarded", Policy: session.Policy{Authenticator: j, NewClientID: NewClientID, Admit: func(c *session.Credentials) codec.ReasonCode {
+		asked = append(asked, *c)
+		return code
+	}}}
+	dial := func() *wire {
+		w := &wire{r: r, loop: r.loops[0], keep: true, v: codec.V5}
+		w.conn = w.loop.Open(w, lst, r.now)
+		w.send(hello("a"))
+		r.settle()
+		return w
+	}
+	w := dial()
+	if len(asked) != 1 || len(j.asked) != 1 {
+		t.Fatalf("asked %d times, the judge %d times", len(asked), len(j.asked))
+	}
+	j.answer(session.Verdict{UserName: "U", ClientID: "A"})
+	r.settle()
+	w.expect(codec.TypeConnack)
+	want := session.Credentials{Addr: "fake", Listener: "guarded", Version: codec.V5, ClientID: "a", UserName: "u", HasUserName: true}
+	if !reflect.DeepEqual(asked[0], want) {
+		t.Errorf("at first asked about %+v", asked[0])
+	}
+	want.ClientID, want.UserName, want.Certain = "A", "U", true
+	if len(asked) != 2 || !reflect.DeepEqual(asked[1], want) {
+		t.Errorf("then asked about %+v", asked[1:])
+	}
+	code = codec.Banned
+	if w = dial(); len(j.asked) > 0 || !w.closed || codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]) != codec.Banned {
+		t.Error("who is banned is judged")
+	}
+	if n := r.loops[0].Counters().Refused[codec.Banned]; n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+func TestTakenOverIsTold(t *testing.T) {
+	var told []string
+	r := newRig(t, 2, func(o *Options) { o.TakenOver = func(id, by string) { told = append(told, id+" by "+by) } })
+	r.connect(0, connectAs("a", codec.V5))
+	b := r.connect(1, connectAs("b", codec.V5))
+	b.gone()
+	r.connect(0, connectAs("b", codec.V5)) // from nobody
+	r.connect(1, connectAs("a", codec.V5))
+	if len(told) != 1 || told[0] != "a by fake" {
+		t.Errorf("told %q", told)
 	}
 }

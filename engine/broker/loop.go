@@ -34,7 +34,8 @@ type Loop struct {
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
 	og              session.Outgoing
 	lastTick        Time
-	overloaded      bool // the last tick came late: who wants to connect had better go elsewhere
+	lagging         bool // the last tick came late,
+	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
 	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
 	memberOf        []*router.Group[*client]
@@ -94,7 +95,7 @@ func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
 	l.conns = cn
 	l.b.connections.Add(1)
 	l.stats.opened++
-	l.timers.put(cn, l.connDeadline(cn), session.Never)
+	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
 	return cn
 }
 
@@ -358,10 +359,8 @@ func (l *Loop) acknowledgeLocked(c *client, out *session.Output) {
 	if u.joined {
 		l.part()
 	}
-	if ticket > 0 {
-		c.s.Hold(ticket, start, out)
-		l.holdFor(c, out)
-	}
+	c.s.Answer(ticket, start, out)
+	l.holdFor(c, out)
 }
 
 // acknowledge answers the PUBLISH in l.unacked when no further packet does.
@@ -719,9 +718,7 @@ func (l *Loop) releaseDurable(now Time) {
 // Tick fires the timers. About four times a second.
 func (l *Loop) Tick(now Time) {
 	l.startTimers(now)
-	if limit := Time(l.b.opts.MaxLoopLag.Milliseconds()); limit > 0 {
-		l.overloaded, l.lastTick = l.lastTick > 0 && now-l.lastTick > limit, now
-	}
+	l.noteLag(now)
 	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
 	var due []*client
 	l.parked.mu.Lock()
@@ -745,6 +742,18 @@ func (l *Loop) Tick(now Time) {
 	l.logDrops(now)
 }
 
+// noteLag looks how late the tick comes. One late tick is no sign of load: a machine that was suspended, a virtual one that was moved or
+// a process that was stopped has one when it goes on, and then all its clients come back at once, who are to be let in. A loop
+// that cannot keep up has one after the other. The first that is on time ends it.
+func (l *Loop) noteLag(now Time) {
+	limit := Time(l.b.opts.MaxLoopLag.Milliseconds())
+	late := limit > 0 && l.lastTick > 0 && now-l.lastTick > limit
+	l.overloaded, l.lagging, l.lastTick = late && l.lagging, late, now
+	if late {
+		l.stats.lateTicks++
+	}
+}
+
 // startTimers sets the wheels to the first instant that the loop hears of.
 func (l *Loop) startTimers(now Time) {
 	if l.started {
@@ -757,7 +766,7 @@ func (l *Loop) startTimers(now Time) {
 	l.parked.mu.Unlock()
 }
 
-func (l *Loop) connDeadline(cn *Conn) Time {
+func (l *Loop) connDeadline(cn *Conn, now Time) Time {
 	if cn.client == nil {
 		return cn.hello.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
 	}
@@ -767,7 +776,7 @@ func (l *Loop) connDeadline(cn *Conn) Time {
 	if c.conn != cn {
 		return session.Never
 	}
-	c.s.Trim()
+	c.s.Trim(now)
 	return c.s.Deadline()
 }
 
@@ -775,7 +784,7 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 	if cn.closing {
 		return
 	}
-	if due := l.connDeadline(cn); due > now {
+	if due := l.connDeadline(cn, now); due > now {
 		l.timers.put(cn, due, session.Never)
 		return
 	}
@@ -785,6 +794,9 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 		return
 	}
 	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Tick(now, out) })
+	if !cn.closing {
+		l.timers.put(cn, l.connDeadline(cn, now), session.Never)
+	}
 }
 
 // parkTimer lets time pass for a session without a connection: will delay, session expiry.

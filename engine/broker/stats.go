@@ -22,8 +22,11 @@ type Counters struct {
 	ConnectTimeouts             uint64
 	RefusedPublish              uint64                      // refused by authorisation, bounds or a full queue
 	Revoked                     uint64                      // subscriptions removed because the rules changed, or the client
+	DelayedAcks                 uint64                      // PUBACK and PUBREC that waited because their client publishes faster than it may
 	Drops                       [session.DropReasons]uint64 // messages, by reason
 	Closed                      [256]uint64                 // connections that the server closed, by reason code
+	Refused                     [256]uint64                 // connections among RefusedConnects, by reason code
+	LateTicks                   uint64                      // of a loop that was Options.MaxLoopLag late or more
 }
 
 // stats are one loop's counters. Plain fields, since only the loop touches them.
@@ -35,9 +38,9 @@ type stats struct {
 	connected                                                       int64
 	expired                                                         uint64
 	opened, accepted, closedConns, refusedConnects, connectTimeouts uint64
-	refusedPublish, revoked                                         uint64
+	refusedPublish, revoked, delayedAcks, lateTicks                 uint64
 	drops                                                           [session.DropReasons]uint64
-	closed                                                          [256]uint64
+	closed, refused                                                 [256]uint64
 
 	refusals, denials rare
 
@@ -51,7 +54,7 @@ func (s *stats) snapshot() *Counters {
 		BytesIn: s.bytesIn, BytesOut: s.bytesOut, PacketsIn: s.packetsIn, PacketsOut: s.sent.Packets, Writes: s.writes,
 		PublishBytesIn: s.publishBytesIn, PublishBytesOut: s.sent.PublishBytes, Queued: s.queued, QueuedBytes: s.queuedBytes, Opened: s.opened, Accepted: s.accepted, ClosedAll: s.closedConns, Connected: s.connected, Expired: s.expired,
 		RefusedConnects: s.refusedConnects, ConnectTimeouts: s.connectTimeouts, RefusedPublish: s.refusedPublish, Revoked: s.revoked,
-		Drops: s.drops, Closed: s.closed,
+		Drops: s.drops, Closed: s.closed, Refused: s.refused, DelayedAcks: s.delayedAcks, LateTicks: s.lateTicks,
 	}
 }
 
@@ -120,7 +123,10 @@ func (c *Counters) add(x *Counters) {
 	}
 	for i := range c.Closed {
 		c.Closed[i] += x.Closed[i]
+		c.Refused[i] += x.Refused[i]
 	}
+	c.DelayedAcks += x.DelayedAcks
+	c.LateTicks += x.LateTicks
 }
 
 // dropLogInterval is how often the log tells of drops with the same reason, at most, per loop.

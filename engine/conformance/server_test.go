@@ -101,9 +101,9 @@ var (
 		if err != nil {
 			panic(err)
 		}
-		l := &o.Listeners[0]
-		l.AllowAnonymous = false
-		l.Methods = []session.EnhancedMethod{method{auth.NewScram(users, auth.ScramConfig{})}}
+		p := &o.Listeners[0].Policy
+		p.AllowAnonymous = false
+		p.Methods = []session.EnhancedMethod{method{auth.NewScram(users, auth.ScramConfig{})}}
 	}}
 )
 
@@ -173,7 +173,7 @@ func startServer(c configuration) (*target, error) {
 		return nil, err
 	}
 	o := engine.DefaultOptions()
-	o.Listeners = []engine.ListenerOptions{{URL: "mqtt://127.0.0.1:0", AllowAnonymous: true}}
+	o.Listeners[0].URL = "mqtt://127.0.0.1:0"
 	o.Loops = 2 // so that clients meet across loops
 	o.Store = store
 	c.alter(&o)

@@ -157,6 +157,19 @@ func (s *Session) checkReceived(t testing.TB, m *more, routing int) {
 			want++
 		}
 	}
+	due := Time(0)
+	for i := range m.delayed() {
+		h := &m.paced.frames[i]
+		if h.due < due {
+			t.Error("delayed: out of order")
+		}
+		if due = h.due; finishesPublish(h.bytes()) {
+			want++
+		}
+	}
+	if m.paced != nil && (m.delayed() == 0 || s.phase != connected || !s.cfg.hasRate()) || s.phase != connected && m.meter != (meter{}) {
+		t.Errorf("delayed: %d answers, %+v", m.delayed(), m.meter)
+	}
 	if len(m.held) > s.cfg.MaxHeldAcks {
 		t.Errorf("held: %d acknowledgements", len(m.held))
 	}

@@ -28,18 +28,21 @@ type Config struct {
 	MaxKeepAliveSecs  uint16 // largest Keep Alive; 5.0 clients are told by Server Keep Alive; 0 = as the client likes
 	MaxSessionExpiry  uint32 // seconds; longer wishes of clients are lowered, and 3.x sessions kept no longer; NeverExpires = no limit
 	MaxQoS            codec.QoS
-	RetainUnavailable bool // RETAIN 1 closes with 0x9A
-	MaxTopicLevels    int  // levels of a topic name or filter; deeper is refused with 0x90 or 0x8F
-	MaxTopicBytes     int  // length of a topic name or filter; longer is refused with 0x90 or 0x8F
-	MaxSubscriptions  int  // per session; one more is refused with 0x97
-	MaxQueuedMessages int  // per session; see Route.Overflow for the reaction
-	MaxQueuedBytes    int  // per session, payloads, topics and properties; same reaction
-	QueueWindow       int  // messages of a queue in memory while the client is connected; the others are in the store only
-	QueueWindowBytes  int  // same, bytes
-	MaxHeldAcks       int  // acknowledgements waiting for the store per session; more close with 0x97
-	MaxPayload        int  // bytes of a PUBLISH: a larger one is refused, or acknowledged to 3.x, and goes nowhere; 0 = no limit
-	QueueQoS0         bool // queue QoS 0 messages of parked sessions too
-	Durable           bool // emit Records for sessions that outlive their connection
+	RetainUnavailable bool   // RETAIN 1 closes with 0x9A
+	MaxTopicLevels    int    // levels of a topic name or filter; deeper is refused with 0x90 or 0x8F
+	MaxTopicBytes     int    // length of a topic name or filter; longer is refused with 0x90 or 0x8F
+	MaxSubscriptions  int    // per session; one more is refused with 0x97
+	MaxQueuedMessages int    // per session; see Route.Overflow for the reaction
+	MaxQueuedBytes    int    // per session, payloads, topics and properties; same reaction
+	QueueWindow       int    // messages of a queue in memory while the client is connected; the others are in the store only
+	QueueWindowBytes  int    // same, bytes
+	MaxHeldAcks       int    // acknowledgements waiting for the store per session; more close with 0x97
+	MaxMessageRate    uint32 // PUBLISH packets a second from one client, after a second's worth; then acknowledgements are delayed and QoS 0 is dropped (rate.go); 0 = no limit
+	MaxByteRate       uint32 // same, bytes of PUBLISH packets
+	MaxRateDebt       int    // messages that a client may be ahead of its rates before it is closed with 0x96; below ReceiveMaximum the honest are closed, too; 0 = ReceiveMaximum
+	MaxPayload        int    // bytes of a PUBLISH: a larger one is refused, or acknowledged to 3.x, and goes nowhere; 0 = no limit
+	QueueQoS0         bool   // queue QoS 0 messages of parked sessions too
+	Durable           bool   // emit Records for sessions that outlive their connection
 
 	// ResponseInformation answers Request Response Information 1; empty = never sent.
 	ResponseInformation string
@@ -65,6 +68,7 @@ func DefaultConfig() Config {
 		QueueWindow:       1024,
 		QueueWindowBytes:  256 << 10,
 		MaxHeldAcks:       65535,
+		MaxRateDebt:       1024,
 	}
 }
 
@@ -72,6 +76,13 @@ func DefaultConfig() Config {
 type EnhancedMethod interface {
 	Name() string
 	Begin(clientID, userName string) Exchange
+}
+
+// OriginMethod is an EnhancedMethod that is to know from where a client comes, too. A re-authentication begins with Begin all the same.
+type OriginMethod interface {
+	EnhancedMethod
+	// BeginFor is Begin for a CONNECT. It may keep c.
+	BeginFor(c *Credentials) Exchange
 }
 
 // Exchange is one run of an enhanced authentication. It must not block.

@@ -20,6 +20,12 @@ func FuzzPackets(f *testing.F) {
 		}
 		f.Add(append(codec.AppendPingreq(b), 0xE0, 0))
 	}
+	b := publish.Append([]byte{8 + 2}, codec.V5)
+	for id := range uint16(4) {
+		publish.PacketID = 10 + id
+		b = codec.AppendPingreq(publish.Append(b, codec.V5))
+	}
+	f.Add(b)
 	f.Add([]byte("\x05\x30\x08\x00\x01a\x03\x23\x00\x01x\x30\x07\x00\x00\x03\x23\x00\x01y"))
 	f.Add([]byte("\x05\xf0\x0b\x19\x09\x15\x00\x06riddle"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -29,6 +35,10 @@ func FuzzPackets(f *testing.F) {
 		cfg := plainConfig()
 		cfg.ReceiveMaximum, cfg.TopicAliasMaximum, cfg.Durable, cfg.MaxSubscriptions = 3, 2, true, 4
 		cfg.MaxPacketSize, cfg.QueueWindow, cfg.MaxQueuedMessages = 1<<12, 1, 3
+		if b[0]&8 != 0 {
+			cfg.MaxMessageRate, cfg.MaxByteRate, cfg.MaxRateDebt = 2, 100, 4
+		}
+		now := start
 		v := []codec.Version{codec.V31, codec.V311, codec.V5}[b[0]%3]
 		s, out := New(&cfg, 1), &Output{Room: 1 << 12}
 		hello := &Hello{Version: v, ClientID: "c", Expiry: 100, receiveMaximum: 2, aliasMaximum: 1, method: riddle{}}
@@ -59,7 +69,7 @@ func FuzzPackets(f *testing.F) {
 			if err != nil {
 				s.Malformed(err, out)
 			} else {
-				s.Packet(p, start, out)
+				s.Packet(p, now, out)
 				b = b[p.Size:]
 			}
 			recorded()
@@ -67,20 +77,24 @@ func FuzzPackets(f *testing.F) {
 				from := len(out.Frames)
 				s.Acknowledge(out.AckID, out.AckQoS, codec.NoMatchingSubscribers, out)
 				recorded()
-				s.Hold(ticket, from, out)
+				s.Answer(ticket, from, out)
 			}
 			if out.HasPublish && !out.Close {
-				o.Reset(&out.Publish, start, true)
+				o.Reset(&out.Publish, now, true)
 				s.Deliver(&o, &Route{QoS: codec.QoS2, IDs: []uint32{1, 2}}, out)
 				recorded()
 			}
-			if p.Type == codec.TypePingreq && !out.Close { // the client has some patience, and the store gets on
+			if p.Type == codec.TypePingreq && !out.Close { // the client has some patience, time passes and the store gets on
+				now += 300
+				s.Tick(now, out)
+			}
+			if p.Type == codec.TypePingreq && !out.Close {
 				st.sync(ticket)
 				out.DurableUpTo = ticket
 				s.Durable(ticket, out)
 				ticket++
 				if s.more != nil && s.more.backlog.reading {
-					s.Loaded(read, st.read(read, false), false, start, out)
+					s.Loaded(read, st.read(read, false), false, now, out)
 					recorded()
 				}
 			}
@@ -88,13 +102,13 @@ func FuzzPackets(f *testing.F) {
 			s.check(t, 0)
 		}
 		out.Reset()
-		s.ConnectionLost(start, out)
+		s.ConnectionLost(now, out)
 		recorded()
 		s.check(t, 0)
 		if !s.Ended() {
 			out.Frames = out.Frames[:0]
 			out.Reset()
-			s.Connect(hello, start+1, out)
+			s.Connect(hello, now+1, out)
 			readable(t, v, out.Frames)
 			s.check(t, 0)
 		}

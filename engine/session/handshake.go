@@ -35,8 +35,13 @@ type Hello struct {
 // Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
 // dropped as soon as it ends.
 type Handshake struct {
+	// From and Busy are for the caller to set before a Packet that may be CONNECT.
+	From Origin
+	Busy bool // the server has more to do than it can: nobody is accepted [MQTT-3.2.2-8, 0x89]
+
 	hello    *Hello
 	exchange Exchange
+	admit    func(*Credentials) codec.ReasonCode
 	judging  bool // credentials are with the Authenticator: no packet is read before its verdict
 }
 
@@ -90,6 +95,9 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	if !pol.Versions.has(c.Version) {
 		return h.refuse(codec.UnsupportedProtocolVersion, "MQTT-3.1.2-2", "this listener does not serve the protocol version", out)
 	}
+	if h.Busy {
+		return h.refuse(codec.ServerBusy, "", "the server is busy", out)
+	}
 	if c.HasUserName {
 		hello.UserName = string(c.UserName)
 	}
@@ -129,14 +137,28 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 			hello.ClientID = pol.NewClientID()
 		}
 	}
+	who := Credentials{
+		Addr: h.From.Addr, Listener: h.From.Listener, Version: c.Version, ClientID: hello.ClientID, UserName: hello.UserName,
+		HasUserName: c.HasUserName,
+	}
+	if h.admit = pol.Admit; !h.admitted(who, out) {
+		return nil
+	}
 	if c.HasWill && !h.takeWill(cfg, c, out) {
 		return nil
+	}
+	if pol.ProvenOnly && proved == "" {
+		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "no certificate that names a user", out)
 	}
 	if p.Has(codec.PropAuthenticationMethod) {
 		for _, m := range pol.Methods {
 			if m.Name() == string(p.AuthenticationMethod) {
 				hello.method = m
-				h.exchange = m.Begin(hello.ClientID, hello.UserName)
+				if o, ok := m.(OriginMethod); ok {
+					h.exchange = o.BeginFor(&who)
+				} else {
+					h.exchange = m.Begin(hello.ClientID, hello.UserName)
+				}
 				var data []byte
 				if p.Has(codec.PropAuthenticationData) {
 					data = p.AuthenticationData
@@ -151,10 +173,8 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 		hello.UserName = proved
 	case pol.Authenticator != nil && (c.HasUserName || !pol.AllowAnonymous):
 		h.judging = true
-		out.Judge = &Credentials{
-			Version: c.Version, ClientID: hello.ClientID, UserName: hello.UserName, HasUserName: c.HasUserName,
-			Password: bytes.Clone(c.Password), HasPassword: c.HasPassword,
-		}
+		who.Password, who.HasPassword = bytes.Clone(c.Password), c.HasPassword
+		out.Judge = &who
 		return nil
 	case !pol.AllowAnonymous:
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
@@ -183,6 +203,19 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 	return h.accept(cfg, out)
 }
 
+// admitted asks the Policy whether the client may come in.
+func (h *Handshake) admitted(who Credentials, out *Output) bool {
+	if h.admit == nil {
+		return true
+	}
+	code := h.admit(&who)
+	if code < codec.UnspecifiedError {
+		return true
+	}
+	h.refuse(code, "MQTT-3.1.4-2", "not admitted: "+code.String(), out)
+	return false
+}
+
 // accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish, or comes in without.
 func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	hello := h.hello
@@ -191,6 +224,13 @@ func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 			return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "no user name to take for a client identifier", out)
 		}
 		hello.ClientID = hello.UserName
+	}
+	who := Credentials{
+		Addr: h.From.Addr, Listener: h.From.Listener, Version: hello.Version, ClientID: hello.ClientID, UserName: hello.UserName,
+		HasUserName: hello.UserName != "", Certain: true,
+	}
+	if !h.admitted(who, out) {
+		return nil
 	}
 	a := hello.access.Authorizer
 	if a == nil {

@@ -10,6 +10,16 @@ type heldFrame struct {
 	long   []byte // instead of frame, when it does not fit
 }
 
+func newHeldFrame(ticket uint64, frame []byte) heldFrame {
+	h := heldFrame{ticket: ticket, size: len(frame)}
+	if len(frame) <= len(h.frame) {
+		copy(h.frame[:], frame)
+	} else {
+		h.long = append([]byte(nil), frame...)
+	}
+	return h
+}
+
 // publish takes an application message from the client: named stages in a fixed order. What passes all of
 // them is handed out for routing; the caller answers with Acknowledge.
 func (s *Session) publish(f codec.Frame, now Time, out *Output) {
@@ -25,8 +35,11 @@ func (s *Session) publish(f codec.Frame, now Time, out *Output) {
 	if !s.capable(p, out) || !s.withinReceiveMaximum(p, out) || !s.resolveAlias(p, out) {
 		return
 	}
-	if p.QoS == codec.QoS2 && s.isRepeat(p, out) {
+	if p.QoS == codec.QoS2 && s.isRepeat(p, f.Size, now, out) {
 		return // before it is judged again: what was accepted stays so until PUBREL
+	}
+	if !s.withinRate(p, f.Size, now, out) {
+		return
 	}
 	if s.mountPoint() != "" {
 		out.parsed.topic = s.access.mounted(out.parsed.topic[:0], p.Topic)
@@ -89,9 +102,12 @@ func (s *Session) withinReceiveMaximum(p *codec.Publish, out *Output) bool {
 }
 
 // isRepeat answers a QoS 2 PUBLISH that came before: PUBREC again, not routed again [MQTT-4.3.3-10].
-func (s *Session) isRepeat(p *codec.Publish, out *Output) bool {
+func (s *Session) isRepeat(p *codec.Publish, size int, now Time, out *Output) bool {
 	if s.more == nil || !s.more.received.has(p.PacketID) {
 		return false
+	}
+	if s.more.awaitsPace(p.PacketID) {
+		return true // the first PUBREC is delayed
 	}
 	for i := range s.more.held {
 		if h := &s.more.held[i]; h.isPubrec(p.PacketID) {
@@ -99,13 +115,24 @@ func (s *Session) isRepeat(p *codec.Publish, out *Output) bool {
 		}
 	}
 	out.sent(codec.TypePubrec)
+	if s.cfg.hasRate() {
+		s.more.meter.leak(s.cfg, now)
+		s.more.meter.charge(s.cfg, size)
+	}
+	start := len(out.Frames)
 	out.Frames = codec.AppendPubackShort(out.Frames, codec.TypePubrec, p.PacketID)
+	s.Answer(0, start, out)
 	return true
 }
 
+// isPubrec tells whether it is the PUBREC of id, with whatever code.
 func (h *heldFrame) isPubrec(id uint16) bool {
-	return h.long == nil && h.size == 4 && h.frame[0] == byte(codec.TypePubrec)<<4 &&
-		h.frame[2] == byte(id>>8) && h.frame[3] == byte(id)
+	b := h.bytes()
+	if b[0] != byte(codec.TypePubrec)<<4 {
+		return false
+	}
+	n := headerSize(b)
+	return b[n] == byte(id>>8) && b[n+1] == byte(id)
 }
 
 func (h *heldFrame) bytes() []byte {
@@ -129,7 +156,9 @@ func (s *Session) refusePublish(p *codec.Publish, code codec.ReasonCode, why str
 			s.receiving++
 		}
 	}
+	start := len(out.Frames)
 	s.appendAck(ackType(p.QoS), p.PacketID, code, why, out)
+	s.Answer(0, start, out)
 }
 
 func ackType(q codec.QoS) codec.PacketType {
@@ -139,8 +168,8 @@ func ackType(q codec.QoS) codec.PacketType {
 	return codec.TypePuback
 }
 
-// Acknowledge answers the PUBLISH that was handed out for routing, with the code that routing gave. When the
-// answer has to wait for the store, the caller passes what was appended on to Hold.
+// Acknowledge answers the PUBLISH that was handed out for routing, with the code that routing gave. The caller passes what was appended on
+// to Answer, with the ticket of the store that it has to wait for.
 func (s *Session) Acknowledge(id uint16, qos codec.QoS, code codec.ReasonCode, out *Output) {
 	if s.phase != connected {
 		return
@@ -235,16 +264,10 @@ func (s *Session) Hold(ticket uint64, start int, out *Output) {
 		s.closeWith(codec.QuotaExceeded, "", "too many acknowledgements wait for the store", out)
 		return
 	}
-	h := heldFrame{ticket: ticket, size: len(frame)}
-	if len(frame) <= len(h.frame) {
-		copy(h.frame[:], frame)
-	} else {
-		h.long = append([]byte(nil), frame...)
-	}
 	if finishesPublish(frame) {
 		s.receiving++ // until it is written
 	}
-	m.held = append(m.held, h)
+	m.held = append(m.held, newHeldFrame(ticket, frame))
 	m.heldSize += len(frame)
 	out.Held = max(out.Held, ticket)
 	out.Frames = out.Frames[:start]

@@ -107,7 +107,7 @@ func TestCloseIsSaidOnce(t *testing.T) {
 // TestOutputReset: nothing of one call shows in the next, except the bytes to write.
 func TestOutputReset(t *testing.T) {
 	out := &Output{
-		Frames: []byte{1}, Room: 7, DurableUpTo: 8, Unavailable: true, Await: true, AwaitFrom: 1, Held: 9, HasRead: true, HasPublish: true, Publish: Message{Topic: []byte("t")}, AckID: 1, AckQoS: 1,
+		Frames: []byte{1}, Room: 7, DurableUpTo: 8, Unavailable: true, Await: true, AwaitFrom: 1, Held: 9, Paced: 1, HasRead: true, HasPublish: true, Publish: Message{Topic: []byte("t")}, AckID: 1, AckQoS: 1,
 		Changes: []Change{{}}, Redispatch: []Redispatch{{}}, Records: []Record{{}}, Drops: Drops{Any: true, N: [DropReasons]uint32{1}},
 		Close: true, Graceful: true, Reason: 1, Statement: "s", Why: "w", Ended: true, Acked: true, Full: true,
 	}
@@ -115,7 +115,7 @@ func TestOutputReset(t *testing.T) {
 	if len(out.Frames) != 1 || out.Room != 7 || out.DurableUpTo != 8 || !out.Unavailable {
 		t.Error("what the caller set is gone")
 	}
-	if out.Await || out.Held != 0 || out.HasRead || out.HasPublish || out.Publish.Topic != nil || out.AckID != 0 || out.AckQoS != 0 || len(out.Changes)+len(out.Redispatch)+len(out.Records) > 0 ||
+	if out.Await || out.Held != 0 || out.Paced != 0 || out.HasRead || out.HasPublish || out.Publish.Topic != nil || out.AckID != 0 || out.AckQoS != 0 || len(out.Changes)+len(out.Redispatch)+len(out.Records) > 0 ||
 		out.Drops != (Drops{}) || out.Close || out.Graceful || out.Reason != 0 || out.Statement != "" || out.Why != "" || out.Ended || out.Acked || out.Full {
 		t.Errorf("left over: %+v", out)
 	}

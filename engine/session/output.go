@@ -30,6 +30,7 @@ type Output struct {
 	Await     bool      // what is in Frames from AwaitFrom on must not be seen before Records are durable: Recorded sees to it
 	AwaitFrom int       //
 	Held      uint64    // newest ticket that something was held for: Durable has to be called then
+	Paced     int       // answers that were delayed: Deadline may be nearer than before
 	HasRead   bool      // Read is to be asked of the store, and answered with Loaded
 	Read      QueueRead //
 
@@ -101,7 +102,7 @@ func (out *Output) Reset() {
 		out.Drops = Drops{}
 	}
 	out.Close, out.Graceful, out.Ended, out.Acked, out.Full = false, false, false, false, false
-	out.Await, out.HasRead, out.Held, out.Revoked = false, false, 0, 0
+	out.Await, out.HasRead, out.Held, out.Revoked, out.Paced = false, false, 0, 0, 0
 	out.Judge, out.Denied = nil, nil
 	out.Reason, out.Statement, out.Why = 0, "", ""
 }
@@ -132,7 +133,7 @@ type Redispatch struct {
 // GroupRef identifies a shared subscription group to the broker.
 type GroupRef any
 
-// DropReason says why a message did not reach a session.
+// DropReason says why a message did not reach a session, or where it should have.
 type DropReason uint8
 
 // The reasons, each with its own counter.
@@ -150,12 +151,13 @@ const (
 	DropNotAuthorized                   // the client may not receive it
 	DropUnstored                        // the store takes nothing new: not retained, but delivered
 	DropLost                            // the store no longer has it
+	DropRate                            // QoS 0 from a client that publishes faster than it may
 	DropReasons                         // how many there are
 )
 
 var dropNames = [DropReasons]string{
 	"queue-full", "outbound-full", "expired", "too-large", "session-ended", "offline-qos0", "refused-by-client",
-	"group-queue-full", "group-gone", "retained-full", "not-authorized", "store-unavailable", "lost-in-store",
+	"group-queue-full", "group-gone", "retained-full", "not-authorized", "store-unavailable", "lost-in-store", "rate",
 }
 
 func (r DropReason) String() string { return dropNames[r] }

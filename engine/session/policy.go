@@ -12,7 +12,20 @@ type Policy struct {
 	Versions       VersionSet       // those served; 0 = all
 	NewClientID    func() string    // invents a unique Client Identifier; nil: who brings none is refused
 	NameAsClientID bool             // the user name becomes the Client Identifier; who has none is refused
+	ProvenOnly     bool             // the connection must have proved a user name, by a certificate: who has not is refused
 	Access         Access
+
+	// Admit may refuse a client with a code of CONNACK, 0x80 or above; nil: it refuses nobody. It is asked twice for each CONNECT,
+	// also of clients that nobody authenticates: first, before anything that costs, with the names that the client gives itself, and
+	// again, with Credentials.Certain, when it is about to be accepted. It is told no Password. It is called on an event loop and must
+	// not block.
+	Admit func(*Credentials) codec.ReasonCode
+}
+
+// Origin is where a connection comes from.
+type Origin struct {
+	Addr     string // network address and port; of the client, if a proxy before it told
+	Listener string // its name
 }
 
 // Access is what a session's listener lets its client do. Immutable.
@@ -46,6 +59,7 @@ type Credentials struct {
 	HasUserName bool
 	Password    []byte // any bytes [3.1.3.6]
 	HasPassword bool
+	Certain     bool // the names are those that the client gets, not those that it gave itself
 }
 
 // Verdict is the answer to Credentials.

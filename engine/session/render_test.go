@@ -10,6 +10,10 @@ import (
 
 // report writes out everything that the last call decided, and checks it.
 func (p *player) report(t *testing.T) {
+	for _, a := range p.admits {
+		p.say("%s", a)
+	}
+	p.admits = nil
 	p.reportAs(t, p.version)
 	if p.s == nil {
 		return

@@ -62,7 +62,9 @@ type more struct {
 	aliasIn   [][]byte       // alias-1 -> topic
 	aliasOut  map[string]uint16
 	held      []heldFrame
-	heldSize  int    // bytes in held
+	heldSize  int         // bytes in held
+	paced     *pacedQueue // answers that are delayed; nil: none. See rate.go
+	meter     meter
 	ticket    uint64 // of the newest records
 	method    EnhancedMethod
 	exchange  Exchange // a re-authentication in progress
@@ -132,15 +134,21 @@ func (s *Session) extra() *more {
 }
 
 // Trim gives back memory that an idle session need not hold. Cheap; call it now and then.
-func (s *Session) Trim() {
+func (s *Session) Trim(now Time) {
 	m := s.more
 	if m == nil {
 		return
 	}
+	if m.meter != (meter{}) {
+		if m.meter.leak(s.cfg, now); m.meter.messages == 0 && m.meter.bytes == 0 {
+			m.meter = meter{}
+		}
+	}
 	m.inflight.trim()
 	m.queue.trim()
 	if len(m.subs) == 0 && m.inflight.live == 0 && m.queue.len() == 0 && m.backlog == (backlog{}) && m.received.n == 0 &&
-		m.aliasIn == nil && len(m.aliasOut) == 0 && len(m.held) == 0 && m.method == nil {
+		m.aliasIn == nil && len(m.aliasOut) == 0 && len(m.held) == 0 && m.paced == nil &&
+		m.meter == (meter{}) && m.method == nil {
 		s.more = nil
 	}
 }
@@ -252,6 +260,9 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 // Packet handles one packet of a connected session. Bytes in f are borrowed; out.Publish borrows them too.
 func (s *Session) Packet(f codec.Frame, now Time, out *Output) {
 	s.mark = now
+	if s.more != nil && s.more.paced != nil {
+		s.releasePaced(now, out)
+	}
 	switch f.Type {
 	case codec.TypePublish:
 		s.publish(f, now, out)
@@ -339,6 +350,7 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 	if m := s.more; m != nil {
 		m.aliasIn, m.aliasOut = nil, nil // [MQTT-3.3.2-7]
 		m.held, m.heldSize, m.exchange, m.method = nil, 0, nil, nil
+		m.paced, m.meter = nil, meter{}
 	}
 	if s.will != nil && (s.will.DelaySeconds == 0 || s.expiry == 0) {
 		s.publishWill(now, out)
@@ -363,7 +375,7 @@ func (s *Session) ConnectionLost(now Time, out *Output) {
 	s.releaseShared(out)
 	s.shelve()
 	s.recordState(out)
-	s.Trim()
+	s.Trim(now)
 }
 
 // End ends the session at once, connected or parked, as Clean Start 1 does [MQTT-3.1.2-4]. A will that
@@ -399,9 +411,11 @@ func (s *Session) end(out *Output) {
 func (s *Session) Deadline() Time {
 	switch s.phase {
 	case connected:
-		if s.keepAlive > 0 {
-			return s.mark + Time(s.keepAlive)*1500 // 1.5 x Keep Alive [MQTT-3.1.2-22]
+		due := s.aliveUntil()
+		if s.more != nil && s.more.paced != nil {
+			due = min(due, s.more.paced.frames[0].due)
 		}
+		return due
 	case parked:
 		if s.will != nil {
 			return min(s.will.Due, s.mark)
@@ -411,11 +425,22 @@ func (s *Session) Deadline() Time {
 	return Never
 }
 
-// Tick lets time pass: keep alive, will delay, session expiry.
+// aliveUntil is when 1.5 x Keep Alive has passed [MQTT-3.1.2-22].
+func (s *Session) aliveUntil() Time {
+	if s.keepAlive == 0 {
+		return Never
+	}
+	return s.mark + Time(s.keepAlive)*1500
+}
+
+// Tick lets time pass: keep alive, delayed answers, will delay, session expiry.
 func (s *Session) Tick(now Time, out *Output) {
 	switch s.phase {
 	case connected:
-		if s.Deadline() <= now {
+		if s.more != nil && s.more.paced != nil {
+			s.releasePaced(now, out)
+		}
+		if s.aliveUntil() <= now {
 			s.closeWith(codec.KeepAliveTimeout, "MQTT-3.1.2-22", "keep alive timeout", out)
 		}
 	case parked:

@@ -65,7 +65,9 @@ type player struct {
 	closed     bool    // the session wants its connection closed
 	refused    bool    // the last CONNECT was; an older connection may go on
 	oldVersion codec.Version
-	proved     string // user name that the connection has proved
+	proved     string   // user name that the connection has proved
+	busy       bool     // the server is, for the next CONNECT
+	admits     []string // what Policy.Admit was asked
 	text       strings.Builder
 
 	onFrame func(codec.Version, codec.Frame) // told of every packet for the client; may be nil
@@ -173,7 +175,7 @@ func (p *player) play(t *testing.T, d *datadriven.TestData) {
 	case "drain":
 		p.s.Drain(p.now, &p.out)
 	case "trim":
-		p.s.Trim()
+		p.s.Trim(p.now)
 	case "jump": // to a later sequence number, as after a long life
 		p.s.nextSeq = uint64(firstInt(t, d))
 	case "restart":
@@ -283,10 +285,20 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Access.MaxQoS = &most
 		case "drop-wills":
 			p.pol.Access.DropWills = true
+		case "admit":
+			p.pol.Admit = p.admit
 		case "no-names":
 			p.pol.NewClientID = nil
 		case "name-as-id":
 			p.pol.NameAsClientID = true
+		case "rate":
+			cfg.MaxMessageRate = uint32(n())
+		case "byte-rate":
+			cfg.MaxByteRate = uint32(n())
+		case "max-debt":
+			cfg.MaxRateDebt = n()
+		case "proven-only":
+			p.pol.ProvenOnly = true
 		case "max-payload":
 			cfg.MaxPayload = n()
 		case "only-5":
@@ -295,6 +307,20 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			d.Fatalf(t, "unknown setting %s", a.Key)
 		}
 	}
+}
+
+// admit knows whom it does not like.
+func (p *player) admit(c *Credentials) codec.ReasonCode {
+	p.admits = append(p.admits, fmt.Sprintf("admit id=%s user=%q %t from=%s %s certain=%t", c.ClientID, c.UserName, c.HasUserName, c.Addr, c.Listener, c.Certain))
+	switch {
+	case c.Password != nil || c.HasPassword:
+		panic("it is told the password")
+	case c.UserName == "villain":
+		return codec.Banned
+	case c.ClientID == "hasty" && c.Certain:
+		return codec.ConnectionRateExceeded
+	}
+	return codec.Success
 }
 
 // connect opens a new network connection and sends CONNECT on it.
@@ -314,14 +340,14 @@ func (p *player) connect(t *testing.T, d *datadriven.TestData) {
 	properties(t, d, &c.WillProperties, map[string]codec.PropertyID{
 		"will-delay": codec.PropWillDelayInterval, "will-expiry": codec.PropMessageExpiryInterval, "will-type": codec.PropContentType,
 	})
-	p.proved = str(t, d, "proved", "")
+	p.proved, p.busy = str(t, d, "proved", ""), d.HasArg("busy")
 	p.dial(t, d, &c)
 	p.packet(t, c.Append(nil, p.version))
 }
 
 // dial opens a network connection, for the CONNECT c.
 func (p *player) dial(t *testing.T, d *datadriven.TestData, c *codec.Connect) {
-	p.hs = &Handshake{}
+	p.hs = &Handshake{From: Origin{Addr: "1.2.3.4:5", Listener: "here"}, Busy: p.busy}
 	p.old, p.oldVersion = p.eye, p.version
 	if p.version = codec.Version(num(t, d, "v", 5)); p.version == 31 {
 		p.version = codec.V31
@@ -467,9 +493,7 @@ func (p *player) routedWith(code codec.ReasonCode) {
 	start := len(p.out.Frames)
 	p.s.Acknowledge(a.id, a.qos, code, &p.out)
 	p.recorded()
-	if p.ticket > 0 {
-		p.s.Hold(p.ticket, start, &p.out)
-	}
+	p.s.Answer(p.ticket, start, &p.out)
 }
 
 // deliver brings n messages to the session.

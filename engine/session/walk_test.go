@@ -29,6 +29,8 @@ func TestRandomWalk(t *testing.T) {
 		{config: "config max-inflight=1000 durable window=0", slow: true},
 		{config: "config max-inflight=20 durable window=1 max-queued=2 queue-qos0", slow: true},
 		{config: "config max-inflight=1000 durable recv-max=3", slow: true},
+		{config: "config max-inflight=5 rate=1 recv-max=4"},
+		{config: "config max-inflight=5 durable rate=1 byte-rate=30 recv-max=4", slow: true},
 	}
 	seeds := 10 * len(settings)
 	if testing.Short() {
@@ -460,6 +462,8 @@ func (w *walk) finish() {
 			w.load()
 		case len(w.answers) > 0:
 			w.answer(0)
+		case w.p.s.Connected() && w.p.s.more != nil && w.p.s.more.paced != nil:
+			w.do("tick 1s%s", w.stamp())
 		case len(w.sent) > 0:
 			w.hangUp("lost" + w.stamp())
 			w.connect()

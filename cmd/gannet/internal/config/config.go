@@ -2,6 +2,8 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -14,9 +16,8 @@ const Never uint32 = 0xFFFFFFFF
 // Load makes one; Default is what Load starts from. The meaning, the bounds and
 // the reaction of each field stand in the table, and `gannet --help` prints them.
 type Config struct {
-	Listen         []Listener
-	AllowAnonymous Choice
-	ScramUsers     string // path; empty: no user file
+	Listen []Listener
+	Access // of listeners that have none of their own
 
 	DataDir         string
 	Durability      Durability
@@ -26,18 +27,25 @@ type Config struct {
 	MaxStoreBytes   int64 // 0: not limited
 	MaxPendingBytes int64
 
-	SysInterval time.Duration // 0: $SYS is not published
-
-	LogFormat LogFormat
-	LogLevel  slog.Level
+	LogFormat          LogFormat
+	LogLevel           slog.Level
+	LogDest            []string // "stderr", "stdout", "syslog" or "file:" and a path; empty: nowhere
+	LogFacility        string   // of syslog
+	LogTimestamp       bool
+	LogTimestampFormat string // in the terms of strftime; empty: RFC 3339
 
 	MaxConnections int // 0: bounded by file descriptors only
 	MaxAcceptRate  int // connections a second; 0: not limited
 	ConnectTimeout time.Duration
 	MaxKeepAlive   uint16 // seconds; 0: the client's choice stands
 
+	MaxHandshakes    int
+	HandshakeTimeout time.Duration
+	MaxLoopLag       time.Duration // 0: never too late
+
 	MaxConnectSize       uint32 // bytes
 	MaxPacketSize        uint32 // bytes
+	MaxPayload           int64  // bytes; 0: not limited
 	MaxTopicLength       int    // bytes
 	MaxTopicLevels       int
 	MaxQoS               byte
@@ -63,16 +71,40 @@ type Config struct {
 	QueueQoS0              bool
 	SharedStrategy         string
 
+	Guard              Guard
+	MaxMessageRate     int    // a second, for each client; 0: not limited
+	MaxByteRate        int64  // likewise
+	ClientIDPrefix     string // of every Client Identifier; empty: any
+	SysIntervalSeconds int    // 0: never
+
+	User    string // names with commas between, the first that exists counts; empty: stay who we are
+	PIDFile string // empty: none
+
 	Loops           int // 0: one for each core
 	ShutdownTimeout time.Duration
 	GOGC            int   // percent
 	MemoryLimit     int64 // bytes; 0: not set
 }
 
+// Guard holds the settings of engine/guard, whose documentation says what they mean.
+type Guard struct {
+	ConnectRate, ConnectBurst      int
+	AddressFailures, LoginFailures int
+	HalfLife                       time.Duration
+	FirstBan, MaxBan, BanHalfLife  time.Duration
+	FlapConnects                   int
+	FlapWindow, FlapPause          time.Duration
+	Exempt                         []netip.Prefix
+	Loopback                       bool
+	MaxTracked                     int
+	BanFile                        string // path; empty: none
+}
+
 // Default is the configuration of a server started without any setting.
 func Default() Config {
 	return Config{
-		Listen: []Listener{{Host: "127.0.0.1", Port: defaultPort}},
+		Listen: []Listener{loopback(MQTT.port())},
+		Access: defaultAccess(),
 
 		DataDir:         "./data",
 		Durability:      Sync,
@@ -80,13 +112,17 @@ func Default() Config {
 		StoreCache:      32 << 20,
 		MaxPendingBytes: 256 << 20,
 
-		SysInterval: 10 * time.Second,
+		LogFormat:    LogText,
+		LogLevel:     slog.LevelInfo,
+		LogDest:      []string{"stderr"},
+		LogFacility:  "daemon",
+		LogTimestamp: true,
 
-		LogFormat: LogText,
-		LogLevel:  slog.LevelInfo,
-
-		MaxAcceptRate:  10_000,
-		ConnectTimeout: 10 * time.Second,
+		MaxAcceptRate:    10_000,
+		ConnectTimeout:   10 * time.Second,
+		MaxHandshakes:    1024,
+		HandshakeTimeout: 10 * time.Second,
+		MaxLoopLag:       3 * time.Second,
 
 		MaxConnectSize:       64 << 10,
 		MaxPacketSize:        16 << 20,
@@ -111,6 +147,15 @@ func Default() Config {
 		MaxOutboundBytes:       1 << 20,
 		MaxRetainedBytes:       1 << 30,
 		SharedStrategy:         "round-robin",
+
+		Guard: Guard{
+			ConnectRate: 1000, ConnectBurst: 10_000,
+			AddressFailures: 300, LoginFailures: 10, HalfLife: 10 * time.Minute,
+			FirstBan: 10 * time.Second, MaxBan: 15 * time.Minute, BanHalfLife: 2 * time.Hour,
+			FlapConnects: 300, FlapWindow: time.Minute, FlapPause: time.Minute,
+			MaxTracked: 1 << 16,
+		},
+		SysIntervalSeconds: 10,
 
 		ShutdownTimeout: 10 * time.Second,
 		GOGC:            400,
@@ -165,9 +210,21 @@ const (
 )
 
 // String is the format as it is written in a configuration file.
-func (f LogFormat) String() string {
-	if f == LogJSON {
-		return "json"
+func (f LogFormat) String() string { return logFormats()[f] }
+
+func logFormats() []string { return []string{"text", "json"} }
+
+// logFile begins a log destination that is a file.
+const logFile = "file:"
+
+func checkLogDest(text string) error {
+	if path, isFile := strings.CutPrefix(text, logFile); isFile && path != "" {
+		return nil
 	}
-	return "text"
+	_, err := parseOneOf(text, "stderr", "stdout", "syslog", logFile+"PATH", none)
+	return err
+}
+
+func logFacilities() []string {
+	return []string{"daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
 }

@@ -13,20 +13,20 @@ const helpWidth = 88
 func WriteHelp(w io.Writer) error {
 	c := Default()
 	var b strings.Builder
-	group := ""
-	for _, s := range settings() {
-		if s.group != group {
-			group = s.group
-			fmt.Fprintf(&b, "\n%s\n", group)
-		}
-		writeSetting(&b, &s, &c)
-	}
+	writeTable(&b, settings(), "--", &c)
+	b.WriteString("\nThe following belong to one listener each: in its URL, or in its block of the file.\n")
+	writeTable(&b, listenerSettings(), "", &Listener{})
+	writeWrapped(&b, "A listener may also have settings of its own from the groups "+groupListeners+" (but listen), "+groupTokens+" and "+
+		groupService+"; those that it does not mention are those of the broker. none takes back a file, a list or a text.")
 	b.WriteString("\nConfiguration itself\n")
-	b.WriteString("  --config FILE\n")
+	b.WriteString("  -c FILE, --config FILE\n")
 	writeWrapped(&b, "Read settings from FILE, lines of key = value with the names above without the dashes in front; "+
-		"# begins a comment. A repeatable key may stand on several lines.")
-	b.WriteString("  --check-config\n")
-	writeWrapped(&b, "Judge the configuration and exit: status 0 when it is sound, 2 when it is not.")
+		"# begins a comment. A repeatable key may stand on several lines. A line [listener URL] begins the settings of a listener, up to "+
+		"the next such line or the end. A mosquitto.conf is recognised by its content: it is read as mosquitto does, with its defaults.")
+	b.WriteString("  --check-config, --test-config\n")
+	writeWrapped(&b, "Judge the configuration, print all that is in force, and exit: status 0 when it is sound, 2 when it is not.")
+	b.WriteString("  -p PORT, -v, -q\n")
+	writeWrapped(&b, "As mosquitto has them: listen on 127.0.0.1:PORT unless listeners are configured; log everything; log nothing.")
 	b.WriteString(`
 A flag wins over the environment, the environment over the file, the file over the default.
 Every setting has a variable: GANNET_LISTEN for --listen, GANNET_MAX_PACKET_SIZE for
@@ -38,8 +38,20 @@ A switch without a value means true; turn it off with --switch=false.
 	return err
 }
 
-func writeSetting(b *strings.Builder, s *setting, defaults *Config) {
-	b.WriteString("  --" + s.name)
+// writeTable prints a table by groups. prefix is what stands before names.
+func writeTable[T any](b *strings.Builder, table []setting[T], prefix string, defaults *T) {
+	group := ""
+	for _, s := range table {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(b, "\n%s\n", group)
+		}
+		writeSetting(b, &s, prefix, defaults)
+	}
+}
+
+func writeSetting[T any](b *strings.Builder, s *setting[T], prefix string, defaults *T) {
+	b.WriteString("  " + prefix + s.name)
 	if s.value.placeholder == "" {
 		b.WriteString("[=true|false]")
 	} else {

@@ -1,9 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"strconv"
+	"math"
 	"strings"
 )
 
@@ -11,7 +12,11 @@ const (
 	variablePrefix = "GANNET_"
 	configFlag     = "config"
 	checkFlag      = "check-config"
+	testFlag       = "test-config" // mosquitto's word for it
 )
+
+// maxFileBytes bounds a configuration file.
+const maxFileBytes = 4 << 20
 
 // ErrHelp is returned by Load when the arguments ask for help.
 var ErrHelp = errors.New("help requested")
@@ -24,7 +29,13 @@ var ErrChecked = errors.New("configuration is sound")
 type Source struct {
 	Args     []string                          // flags, without the program's name and the subcommand
 	Environ  []string                          // NAME=value, as os.Environ has it
-	ReadFile func(name string) ([]byte, error) // reads the file named by --config
+	ReadFile func(name string) ([]byte, error) // reads the file named by --config, and those of include_dir
+
+	// ListFiles returns the names in a folder of include_dir that may be read, in any order; nil: there are no folders.
+	ListFiles func(dir string) ([]string, error)
+
+	// Warn is told, a line each, what is not wrong and yet not as one might think. May be nil.
+	Warn func(line string)
 }
 
 // Load merges flags, environment, file and defaults, and validates the result.
@@ -41,32 +52,35 @@ func Load(source Source) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	path := flags.config
-	if path == "" {
-		path = variables.config
-	}
-	var file []assignment
-	if path != "" {
-		if file, err = readFile(table, path, source.ReadFile); err != nil {
-			return Config{}, err
-		}
-	}
 	c := Default()
 	mentions := make(map[string]string)
-	for _, assignments := range [][]assignment{file, variables.assignments, flags.assignments} {
-		if err := apply(&c, assignments); err != nil {
+	if path := cmp.Or(flags.config, variables.config); path != "" {
+		if err := loadFile(&c, table, path, &source, mentions); err != nil {
 			return Config{}, err
 		}
-		for _, a := range assignments {
-			mentions[a.setting.name] = a.where
+	}
+	for _, assignments := range [][]assignment{variables.assignments, flags.assignments} {
+		if err := apply(&c, assignments, mentions); err != nil {
+			return Config{}, err
 		}
+	}
+	if err := c.addPorts(flags.ports, mentions["listen"], source.warn); err != nil {
+		return Config{}, err
 	}
 	if err := c.settleDurability(mentions["durability"], mentions["in-memory"]); err != nil {
 		return Config{}, err
 	}
 	c.MaxConnectSize = min(c.MaxConnectSize, c.MaxPacketSize)
+	for i := range c.Listen {
+		if err := c.Listen[i].resolve(&c.Access); err != nil {
+			return Config{}, err
+		}
+	}
 	if err := c.Validate(); err != nil {
 		return Config{}, err
+	}
+	for _, w := range c.Warnings() {
+		source.warn(w)
 	}
 	if flags.check {
 		return c, ErrChecked
@@ -74,48 +88,103 @@ func Load(source Source) (Config, error) {
 	return c, nil
 }
 
+func (s *Source) warn(line string) {
+	if s.Warn != nil {
+		s.Warn(line)
+	}
+}
+
+// loadFile applies a configuration file of either format to c.
+func loadFile(c *Config, table []setting[Config], path string, source *Source, mentions map[string]string) error {
+	if source.ReadFile == nil {
+		return fmt.Errorf("flag --%s: no files can be read here", configFlag)
+	}
+	content, err := source.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("flag --%s: %w", configFlag, err)
+	}
+	if len(content) > maxFileBytes {
+		return fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), maxFileBytes)
+	}
+	format, err := detect(path, string(content))
+	if err != nil {
+		return err
+	}
+	if format == mosquittoFormat {
+		return loadMosquitto(c, path, string(content), source, mentions)
+	}
+	assignments, err := readFile(table, path, string(content))
+	if err != nil {
+		return err
+	}
+	return apply(c, assignments, mentions)
+}
+
+// addPorts adds a listener on the loopback interface for each port of -p, as mosquitto does: instead of the default one, and not at
+// all when listeners are configured. listen is where they are.
+func (c *Config) addPorts(ports []uint16, listen string, warn func(string)) error {
+	switch {
+	case len(ports) == 0:
+		return nil
+	case listen != "":
+		warn("argument -p: ignored, because listeners are configured: " + listen)
+		return nil
+	}
+	c.Listen = nil
+	for _, p := range ports {
+		if err := c.addListener(loopback(p)); err != nil {
+			return fmt.Errorf("argument -p: %w", err)
+		}
+	}
+	return nil
+}
+
+func loopback(port uint16) Listener { return Listener{Host: "127.0.0.1", Port: port} }
+
 // settleDurability makes Durability and InMemory agree. They are two words for one thing, so neither is stronger: who uses both
 // and contradicts himself is asked what he means, whatever the sources. durability and inMemory are where each was
 // mentioned, empty if it was not.
 func (c *Config) settleDurability(durability, inMemory string) error {
-	if durability != "" && inMemory != "" && c.InMemory != (c.Durability == Off) {
+	switch {
+	case durability != "" && inMemory != "" && c.InMemory != (c.Durability == Off):
 		return fmt.Errorf("%s: %s contradicts %s = %t: remove one of the two", durability, c.Durability, inMemory, c.InMemory)
-	}
-	if c.InMemory {
+	case inMemory == "":
+		c.InMemory = c.Durability == Off
+	case c.InMemory:
 		c.Durability = Off
+	case c.Durability == Off: // of a file of mosquitto
+		c.Durability = Sync
 	}
-	c.InMemory = c.Durability == Off
 	return nil
 }
 
 // assignment is one mention of a setting.
 type assignment struct {
-	setting *setting
+	setting *setting[Config]
 	text    string
+	block   *block // of a file, which becomes a listener; nil: text is set
 	where   string // "gannet.conf:3: loops", "environment GANNET_LOOPS" or "flag --loops"
 }
 
 // apply sets what one source mentions. A source that mentions a repeatable
 // setting replaces what weaker sources said of it.
-func apply(c *Config, assignments []assignment) error {
+func apply(c *Config, assignments []assignment, mentions map[string]string) error {
 	begun := make(map[string]bool)
 	for _, a := range assignments {
 		v := &a.setting.value
 		if v.repeatable && !begun[a.setting.name] {
-			begun[a.setting.name] = true
 			v.reset(c)
 		}
-		if err := v.set(c, a.text); err != nil {
-			return fmt.Errorf("%s: %w", a.where, err)
+		begun[a.setting.name] = true
+		mentions[a.setting.name] = a.where
+		var err error
+		if a.block != nil {
+			err = c.addBlock(a.block)
+		} else if err = v.set(c, a.text); err != nil {
+			err = fmt.Errorf("%s: %w", a.where, err)
 		}
-	}
-	return nil
-}
-
-func find(table []setting, name string) *setting {
-	for i := range table {
-		if table[i].name == name {
-			return &table[i]
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -126,11 +195,13 @@ type flagSource struct {
 	assignments []assignment
 	config      string
 	check       bool
+	ports       []uint16 // of -p
 }
 
 // readFlags reads --name value and --name=value. A switch takes its value with
-// the equals sign only and means true without one.
-func readFlags(table []setting, args []string) (flagSource, error) {
+// the equals sign only and means true without one. The short ones are those of
+// mosquitto.
+func readFlags(table []setting[Config], args []string) (flagSource, error) {
 	var out flagSource
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -138,15 +209,26 @@ func readFlags(table []setting, args []string) (flagSource, error) {
 			return out, ErrHelp
 		}
 		long, found := strings.CutPrefix(arg, "--")
-		if !found || long == "" {
+		if !found {
+			n, err := out.short(table, args[i:])
+			switch {
+			case err != nil:
+				return out, err
+			case n == 0:
+				return out, strayArgument(arg, args, i)
+			}
+			i += n - 1
+			continue
+		}
+		if long == "" {
 			return out, strayArgument(arg, args, i)
 		}
 		name, text, hasText := strings.Cut(long, "=")
 		s := find(table, name)
-		if s == nil && name != configFlag && name != checkFlag {
+		if s == nil && name != configFlag && name != checkFlag && name != testFlag {
 			return out, fmt.Errorf("flag --%s: unknown flag%s (gannet --help lists them)", name, didYouMean("--"+name, flagNames(table)))
 		}
-		isSwitch := name == checkFlag || (s != nil && s.value.placeholder == "")
+		isSwitch := name == checkFlag || name == testFlag || (s != nil && s.value.placeholder == "")
 		switch {
 		case !hasText && isSwitch:
 			text = "true"
@@ -159,37 +241,67 @@ func readFlags(table []setting, args []string) (flagSource, error) {
 		switch name {
 		case configFlag:
 			out.config = text
-		case checkFlag:
+		case checkFlag, testFlag:
 			yes, err := parseBool(text)
 			if err != nil {
 				return out, fmt.Errorf("flag --%s: %w", name, err)
 			}
 			out.check = yes
 		default:
-			out.assignments = append(out.assignments, assignment{s, text, "flag --" + name})
+			out.assignments = append(out.assignments, assignment{setting: s, text: text, where: "flag --" + name})
 		}
 	}
 	return out, nil
 }
 
+// short reads a flag of one letter, as mosquitto has them, and returns how many arguments it takes; 0: it is not one.
+func (f *flagSource) short(table []setting[Config], args []string) (int, error) {
+	letter, text, joined := args[0], "", false
+	if len(letter) > 2 && (letter[:2] == "-c" || letter[:2] == "-p") {
+		letter, text, joined = letter[:2], letter[2:], true
+	}
+	switch letter {
+	case "-v":
+		f.assignments = append(f.assignments, assignment{setting: find(table, "log-level"), text: "debug", where: "argument -v"})
+		return 1, nil
+	case "-q":
+		f.assignments = append(f.assignments, assignment{setting: find(table, "log-dest"), text: none, where: "argument -q"})
+		return 1, nil
+	case "-d":
+		return 0, errors.New("argument -d: gannet stays in the foreground: let a service manager such as systemd start it, or write gannet ... &")
+	case "-c", "-p":
+	default:
+		return 0, nil
+	}
+	taken := 1
+	if !joined {
+		if len(args) < 2 {
+			return 0, fmt.Errorf("argument %s: value missing", letter)
+		}
+		text, taken = args[1], 2
+	}
+	if letter == "-c" {
+		f.config = text
+		return taken, nil
+	}
+	port, err := parseWhole(text, 1, math.MaxUint16)
+	if err != nil {
+		return 0, fmt.Errorf("argument -p: %w", err)
+	}
+	f.ports = append(f.ports, uint16(port))
+	return taken, nil
+}
+
 // strayArgument explains an argument that is not a flag of ours.
 func strayArgument(arg string, args []string, i int) error {
-	switch arg {
-	case "-c":
-		return errors.New("argument -c: unknown flag: write --config FILE")
-	case "-p":
-		return errors.New("argument -p: unknown flag: write --listen mqtt://127.0.0.1:PORT")
-	case "-v":
-		return errors.New("argument -v: unknown flag: write --log-level debug")
-	}
 	if _, err := parseBool(arg); err == nil && i > 0 && strings.HasPrefix(args[i-1], "--") {
 		return fmt.Errorf("argument %q: unexpected: write %s=%s", arg, args[i-1], arg)
 	}
 	return fmt.Errorf("argument %q: unexpected: flags begin with -- (gannet --help lists them)", arg)
 }
 
-func flagNames(table []setting) []string {
-	names := []string{"--" + configFlag, "--" + checkFlag, "--help"}
+func flagNames(table []setting[Config]) []string {
+	names := []string{"--" + configFlag, "--" + checkFlag, "--" + testFlag, "--help"}
 	for i := range table {
 		names = append(names, "--"+table[i].name)
 	}
@@ -203,10 +315,10 @@ type environmentSource struct {
 }
 
 // readEnvironment reads GANNET_* variables. An empty one counts as unset.
-func readEnvironment(table []setting, environ []string) (environmentSource, error) {
+func readEnvironment(table []setting[Config], environ []string) (environmentSource, error) {
 	var out environmentSource
 	known := []string{variablePrefix + variableSuffix(configFlag)}
-	byName := make(map[string]*setting, len(table))
+	byName := make(map[string]*setting[Config], len(table))
 	for i := range table {
 		name := table[i].variable()
 		known = append(known, name)
@@ -233,7 +345,7 @@ func readEnvironment(table []setting, environ []string) (environmentSource, erro
 			texts = strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 		}
 		for _, t := range texts {
-			out.assignments = append(out.assignments, assignment{s, t, "environment " + name})
+			out.assignments = append(out.assignments, assignment{setting: s, text: t, where: "environment " + name})
 		}
 	}
 	return out, nil
@@ -249,70 +361,4 @@ func injectedByOrchestrator(name string) bool {
 		}
 	}
 	return strings.HasSuffix(name, "_PORT") || strings.HasSuffix(name, "_NAME")
-}
-
-// readFile reads lines of `key = value`. A # begins a comment at the start of a
-// line or after white space; a value in double quotes may hold one.
-func readFile(table []setting, path string, read func(string) ([]byte, error)) ([]assignment, error) {
-	content, err := read(path)
-	if err != nil {
-		return nil, fmt.Errorf("flag --%s: %w", configFlag, err)
-	}
-	var out []assignment
-	firstAt := make(map[string]int)
-	number := 0
-	for line := range strings.Lines(string(content)) {
-		number++
-		where := path + ":" + strconv.Itoa(number)
-		line = strings.TrimSpace(stripComment(line))
-		if line == "" {
-			continue
-		}
-		key, text, found := strings.Cut(line, "=")
-		key, text = strings.TrimSpace(key), strings.TrimSpace(text)
-		s := find(table, key)
-		switch {
-		case !found:
-			return nil, fmt.Errorf("%s: %q is not a setting: write key = value", where, line)
-		case s == nil:
-			return nil, fmt.Errorf("%s: unknown setting %q%s", where, key, didYouMean(key, names(table)))
-		case firstAt[key] != 0 && !s.value.repeatable:
-			return nil, fmt.Errorf("%s: %s is already set at line %d: remove one", where, key, firstAt[key])
-		}
-		firstAt[key] = number
-		if strings.HasPrefix(text, `"`) {
-			if text, err = strconv.Unquote(text); err != nil {
-				return nil, fmt.Errorf("%s: %s: value has no closing quote", where, key)
-			}
-		}
-		if text == "" {
-			return nil, fmt.Errorf("%s: %s: value missing: write one or remove the line", where, key)
-		}
-		out = append(out, assignment{s, text, where + ": " + key})
-	}
-	return out, nil
-}
-
-func names(table []setting) []string {
-	out := make([]string, len(table))
-	for i := range table {
-		out[i] = table[i].name
-	}
-	return out
-}
-
-// stripComment cuts a comment off line, but not a # inside double quotes.
-func stripComment(line string) string {
-	quoted := false
-	for i := range len(line) {
-		switch line[i] {
-		case '"':
-			quoted = !quoted
-		case '#':
-			if !quoted && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t') {
-				return line[:i]
-			}
-		}
-	}
-	return line
 }

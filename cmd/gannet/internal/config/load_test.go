@@ -87,8 +87,26 @@ func TestEverySettingIsReadFromEverySource(t *testing.T) {
 		"receive-maximum": "7", "topic-alias-maximum": "5", "topic-alias-maximum-out": "6", "max-sessions": "99", "max-session-expiry": "7d",
 		"max-subscriptions": "12", "max-inflight": "13", "shared-strategy": "sticky", "max-queued-messages": "14", "max-queued-bytes": "15",
 		"max-group-queued-messages": "16", "max-group-queued-bytes": "17KiB", "queue-qos0": "true", "max-outbound-bytes": "32KiB",
-		"max-retained-messages": "18", "max-retained-bytes": "19", "log-format": "json", "sys-interval": "30s", "log-level": "debug", "loops": "3",
+		"max-retained-messages": "18", "max-retained-bytes": "19", "log-format": "json", "log-level": "debug", "loops": "3",
 		"shutdown-timeout": "1m", "gogc": "100", "memory-limit": "1GiB",
+		"allow-zero-length-clientid": "false", "auto-id-prefix": "x-", "password-file": "pw", "acl-file": "acl", "auth-order": "http",
+		"jwt-secret-file": "f", "jwt-secret": "s", "jwt-secret-base64": "true", "jwt-key-file": "k", "jwt-jwks-file": "j",
+		"jwt-jwks-url": "https://a/b", "jwt-jwks-refresh": "5m", "jwt-algorithms": "ES256,RS256", "jwt-from": "username", "jwt-issuer": "i",
+		"jwt-audience": "a", "jwt-user-claim": "realm.user", "jwt-clientid-claim": "cid", "jwt-acl-claim": "acl", "jwt-require": "a=%u",
+		"jwt-leeway": "1m", "jwt-require-expiry": "false", "jwt-disconnect": "false",
+		"http-url": "http://localhost/", "http-acl-url": "http://localhost/acl", "http-method": "form", "http-header": "X-A:b",
+		"http-cafile": "ca", "http-certfile": "c", "http-keyfile": "k", "http-allow-plain": "true", "http-connections": "2",
+		"http-waiting": "3", "http-timeout": "4s", "http-allow-ttl": "6s", "http-deny-ttl": "7s", "http-on-failure": "ignore",
+		"max-handshakes": "8", "handshake-timeout": "9s", "max-loop-lag": "0s", "max-payload": "1MiB",
+		"connect-rate": "1", "connect-burst": "2", "max-login-failures": "3", "max-address-failures": "4", "failure-half-life": "5s",
+		"first-ban": "6s", "max-ban": "7s", "ban-half-life": "8s", "flap-connects": "9", "flap-window": "10s", "flap-pause": "11s",
+		"guard-exempt": "10.0.0.0/8", "guard-loopback": "true", "guard-tracked": "64", "ban-file": "bans", "max-message-rate": "12",
+		"max-byte-rate": "13KiB", "clientid-prefix": "dev-", "sys-interval": "14s", "user": "nobody", "pid-file": "pid",
+		"log-dest": "syslog", "log-facility": "local3", "log-timestamp": "false", "log-timestamp-format": "%H",
+	}
+	with := map[string][]string{ // what a setting needs beside it
+		"http-acl-url": {"--http-url=http://localhost/"}, "http-certfile": {"--http-keyfile=k"}, "http-keyfile": {"--http-certfile=c"},
+		"auth-order": {"--http-url=http://localhost/"},
 	}
 	defaults := Default()
 	for _, s := range settings() {
@@ -98,9 +116,11 @@ func TestEverySettingIsReadFromEverySource(t *testing.T) {
 			continue
 		}
 		sources := map[string]func() (Config, error){
-			"flag":        func() (Config, error) { return load([]string{"--" + s.name + "=" + value}, nil, "") },
-			"environment": func() (Config, error) { return load(nil, []string{s.variable() + "=" + value}, "") },
-			"file":        func() (Config, error) { return load([]string{"--config=gannet.conf"}, nil, s.name+" = "+value) },
+			"flag":        func() (Config, error) { return load(append(with[s.name], "--"+s.name+"="+value), nil, "") },
+			"environment": func() (Config, error) { return load(with[s.name], []string{s.variable() + "=" + value}, "") },
+			"file": func() (Config, error) {
+				return load(append(with[s.name], "--config=gannet.conf"), nil, s.name+" = "+value)
+			},
 		}
 		for source, read := range sources {
 			c, err := read()
@@ -142,8 +162,12 @@ func TestMistakesSayWhatWhereAndHow(t *testing.T) {
 			`flag --loops: value missing: write --loops=VALUE`},
 		{"switch with a detached value", []string{"--queue-qos0", "false"}, nil, "",
 			`argument "false": unexpected: write --queue-qos0=false`},
-		{"flag of another broker", []string{"-p", "1884"}, nil, "",
-			`argument -p: unknown flag: write --listen mqtt://127.0.0.1:PORT`},
+		{"port that is none", []string{"-p", "x"}, nil, "",
+			`argument -p: "x" is not a whole number: write 1 to 65535`},
+		{"background", []string{"-d"}, nil, "",
+			`argument -d: gannet stays in the foreground: let a service manager such as systemd start it, or write gannet ... &`},
+		{"unknown letter", []string{"-x"}, nil, "",
+			`argument "-x": unexpected: flags begin with -- (gannet --help lists them)`},
 		{"not a number", []string{"--loops", "many"}, nil, "",
 			`flag --loops: "many" is not a whole number: write 0 to 256`},
 		{"out of range", []string{"--max-qos=3"}, nil, "",
@@ -168,8 +192,23 @@ func TestMistakesSayWhatWhereAndHow(t *testing.T) {
 			`flag --shared-strategy: "stiky" is not one of round-robin, random, sticky, hash-client, hash-topic: did you mean "sticky"?`},
 		{"no file", []string{"--config", "none.conf"}, nil, "",
 			`flag --config: open none.conf: file does not exist`},
-		{"scheme", []string{"--listen", "wss://:443"}, nil, "",
-			`flag --listen: scheme not yet served: wss://: write mqtt://HOST:PORT`},
+		{"scheme", []string{"--listen", "http://:443"}, nil, "",
+			`flag --listen: "http://:443": unknown scheme: write mqtt://HOST:PORT, or mqtts, ws, wss or unix`},
+		{"no certificate", []string{"--listen", "wss://:443"}, nil, "",
+			`listen: wss://:443: it needs a certificate: add certfile=FILE and keyfile=FILE`},
+		{"setting of a listener without one", nil, nil, "certfile = a",
+			`gannet.conf:1: certfile is a setting of a listener: write it below a line such as [listener mqtt://:1883]`},
+		{"setting of the broker in a block", nil, nil, "[listener mqtt://:1]\nloops = 2",
+			`gannet.conf:2: loops is a setting of the whole broker: it has its place before the listeners`},
+		{"unknown block", nil, nil, "[lisener mqtt://:1]",
+			`gannet.conf:1: "[lisener mqtt://:1]" begins no block: write [listener mqtt://HOST:PORT]`},
+		{"key twice in a block", nil, nil, "[listener mqtt://:1]\nname = a\nname = b",
+			`gannet.conf:3: name is already set at line 2: remove one`},
+		{"bad access of a listener", nil, nil, "[listener mqtt://:1]\nauth-order = jwt,jwt",
+			`gannet.conf:2: auth-order: "jwt" is there twice`},
+		{"two formats", nil, nil, "loops = 1\nlistener 1883\n",
+			`gannet.conf: line 2 is in the format of mosquitto.conf (key value) and line 1 in Gannet's own (key = value): ` +
+				`use one of them for all lines; gannet convert FILE turns the first into the second`},
 		{"same listener twice", []string{"--listen=mqtt://:1", "--listen=mqtt://:1"}, nil, "",
 			`flag --listen: mqtt://:1 is listed twice: remove one`},
 		{"durable in memory", []string{"--in-memory", "--durability=sync"}, nil, "",
@@ -180,9 +219,9 @@ func TestMistakesSayWhatWhereAndHow(t *testing.T) {
 			`flag --durability: "fsync" is not one of sync, os, off: did you mean "sync"?`},
 		{"open to the network by accident", []string{"--listen=mqtt://:1883"}, nil, "",
 			`listen: mqtt://:1883 can be reached from other machines and nobody would have to authenticate: ` +
-				`name users with --scram-users FILE, or write --allow-anonymous to let everybody in`},
+				`name users with --password-file FILE or --scram-users FILE, or write --allow-anonymous to let everybody in`},
 		{"nobody could connect", []string{"--allow-anonymous=false"}, nil, "",
-			`listen: mqtt://127.0.0.1:1883 could admit nobody: allow-anonymous is false and there are no users: name them with --scram-users FILE`},
+			`listen: mqtt://127.0.0.1:1883 could admit nobody: allow-anonymous is false and there are no users: name them with --password-file FILE or --scram-users FILE`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			args := test.args
@@ -260,7 +299,7 @@ func TestAnonymousDependsOnListenerChoiceAndUsers(t *testing.T) {
 		{Yes, "users", true, true},
 		{No, "users", false, false},
 	} {
-		c := Config{AllowAnonymous: test.choice, ScramUsers: test.users}
+		c := Config{Access: Access{AllowAnonymous: test.choice, ScramUsers: test.users}}
 		if c.Anonymous(local) != test.local || c.Anonymous(open) != test.open {
 			t.Errorf("%v with users %q: loopback %v, open %v", test.choice, test.users, c.Anonymous(local), c.Anonymous(open))
 		}

@@ -1,35 +1,29 @@
 package config
 
 import (
-	"fmt"
-	"log/slog"
 	"math"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// setting is one row of the table.
-type setting struct {
+// setting is one row of a table whose values end in a T: the whole Config, a
+// Listener or an Access.
+type setting[T any] struct {
 	group    string
 	name     string // as flag and as key; also the base of the variable's name
-	value    value
+	value    value[T]
 	help     string // what it is
 	reaction string // what happens when the bound bites; empty: it is not a bound
 }
 
-// value says how the text of one setting and a field of Config meet.
-type value struct {
-	placeholder string // names the unit in --help; empty: a switch
-	repeatable  bool   // each mention adds to the field, after reset
-	reset       func(c *Config)
-	set         func(c *Config, text string) error
-	show        func(c *Config) string
-}
-
 const (
 	groupListeners = "Listeners and access"
+	groupTokens    = "Tokens"
+	groupService   = "Authentication by an HTTP service"
+	groupAbuse     = "Protection from abuse"
+	groupSys       = "Broker status"
 	groupStorage   = "Storage"
 	groupNetwork   = "Connections"
 	groupProtocol  = "Packets"
@@ -46,24 +40,22 @@ const maxPacket = 5 + 268_435_455
 // unlimited bounds what has no natural bound of its own.
 const unlimited = math.MaxInt64
 
-// settings returns the table in the order of --help.
-func settings() []setting {
-	return []setting{
-		{groupListeners, "listen", listeners(),
-			"Where clients connect: mqtt://HOST:PORT (an empty host means every interface) or unix:///PATH. " +
-				"In the environment, commas separate several.", ""},
-		{groupListeners, "allow-anonymous", choice(func(c *Config) *Choice { return &c.AllowAnonymous }),
-			"Whether a client may connect without authentication. Unset: yes on a loopback listener while no scram-users " +
-				"are given, otherwise no.",
-			"CONNECT is refused with 0x87 Not authorized."},
-		{groupListeners, "scram-users", text("FILE", func(c *Config) *string { return &c.ScramUsers }),
-			"Users for SCRAM-SHA-256 (MQTT 5.0 enhanced authentication), a line each: " +
-				"USER:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY.", ""},
+// settings returns the table of the whole broker in the order of --help.
+func settings() []setting[Config] {
+	listen := setting[Config]{groupListeners, "listen", listeners(),
+		"Where clients connect: mqtt, mqtts, ws or wss://HOST:PORT (an empty host means every interface), or unix:///PATH. Settings of " +
+			"the listener (see below) follow as a query: mqtts://:8883?certfile=server.crt&keyfile=server.key. " +
+			"In the environment, commas separate several.", ""}
+	return slices.Concat([]setting[Config]{listen}, lift(accessSettings(), func(c *Config) *Access { return &c.Access }), brokerSettings())
+}
 
+// brokerSettings are those of settings that are not about access.
+func brokerSettings() []setting[Config] {
+	return []setting[Config]{
 		{groupStorage, "data-dir", text("DIR", func(c *Config) *string { return &c.DataDir }),
 			"Folder of the store: Sessions that outlive their connection, what is queued for them, retained messages and Wills. " +
 				"Made if it is not there; one broker at a time. See gannet store --help.", ""},
-		{groupStorage, "durability", durability(),
+		{groupStorage, "durability", numbered(durabilities(), func(c *Config) *Durability { return &c.Durability }),
 			"What an acknowledgement promises. sync: what it is for is on the disk and survives power failure; os: it is with the " +
 				"operating system and survives the end of the process, not power failure; off: it is in memory and ends with the process.", ""},
 		{groupStorage, "in-memory", boolean(func(c *Config) *bool { return &c.InMemory }),
@@ -90,6 +82,16 @@ func settings() []setting {
 		{groupNetwork, "connect-timeout", duration(100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.ConnectTimeout }),
 			"Time from the network connection to an accepted CONNECT, authentication included.",
 			"The connection is closed."},
+		{groupNetwork, "max-handshakes", whole("N", 1, math.MaxInt32, func(c *Config) *int { return &c.MaxHandshakes }),
+			"Connections whose TLS handshake or PROXY header is not finished.",
+			"The one that has waited longest for its client is closed to make room, if that is a second or more; " +
+				"else connections wait in the system's backlog."},
+		{groupNetwork, "handshake-timeout", duration(100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.HandshakeTimeout }),
+			"Time from the network connection to the end of the PROXY header and of the TLS handshake.",
+			"The connection is closed."},
+		{groupNetwork, "max-loop-lag", duration(0, time.Hour, func(c *Config) *time.Duration { return &c.MaxLoopLag }),
+			"How late an event loop may be before it takes no further clients; 0s: it always does.",
+			"CONNECT is refused with 0x89 Server busy; clients that are connected stay."},
 		{groupNetwork, "max-keep-alive", seconds(math.MaxUint16*time.Second, func(c *Config) *uint16 { return &c.MaxKeepAlive }),
 			"Longest Keep Alive, in whole seconds; 0: whatever the client asks for.",
 			"A 5.0 client is told the lower value (Server Keep Alive); a 3.x client that asks for more is refused."},
@@ -100,6 +102,9 @@ func settings() []setting {
 		{groupProtocol, "max-packet-size", size(1<<10, maxPacket, func(c *Config) *uint32 { return &c.MaxPacketSize }),
 			"Size of a packet from a client; announced to 5.0 clients.",
 			"DISCONNECT 0x95 Packet too large, judged by the packet's header alone."},
+		{groupProtocol, "max-payload", size(0, maxPacket, func(c *Config) *int64 { return &c.MaxPayload }),
+			"Size of the payload of a PUBLISH; 0: bounded by max-packet-size.",
+			"The message goes nowhere: a 5.0 client is told 0x97 Quota exceeded, a 3.x client gets its acknowledgement."},
 		{groupProtocol, "max-topic-length", whole("BYTES", 16, math.MaxUint16, func(c *Config) *int { return &c.MaxTopicLength }),
 			"Length of a Topic Name or Topic Filter.",
 			"PUBLISH: 0x90 Topic Name invalid; SUBSCRIBE: 0x8F Topic Filter invalid for that filter."},
@@ -168,13 +173,74 @@ func settings() []setting {
 			"Bytes of retained messages; 0: not limited.",
 			"As for max-retained-messages."},
 
-		{groupLog, "sys-interval", duration(0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SysInterval }),
-			"Time between two looks at the broker's own figures, which are published below $SYS/broker/, retained, when they change; 0s: never.", ""},
-		{groupLog, "log-format", logFormat(),
-			"Form of the log lines on the standard error stream.", ""},
+		{groupLog, "log-dest", texts("stderr|stdout|syslog|file:PATH", checkLogDest, func(c *Config) *[]string { return &c.LogDest }),
+			"Where log lines go, or none. A file is opened again at SIGHUP, so that it can be renamed before.",
+			"Lines that a slow destination has no room for are dropped and counted."},
+		{groupLog, "log-facility", oneOf(logFacilities(), func(c *Config) *string { return &c.LogFacility }),
+			"Facility of what goes to syslog.", ""},
+		{groupLog, "log-timestamp", boolean(func(c *Config) *bool { return &c.LogTimestamp }),
+			"Whether log lines begin with the time.", ""},
+		{groupLog, "log-timestamp-format", text("FORMAT", func(c *Config) *string { return &c.LogTimestampFormat }),
+			"Form of the time in the terms of strftime, such as %Y-%m-%dT%H:%M:%S; none: RFC 3339.", ""},
+		{groupLog, "log-format", numbered(logFormats(), func(c *Config) *LogFormat { return &c.LogFormat }),
+			"Form of the log lines. What goes to syslog is always text, without time and level.", ""},
 		{groupLog, "log-level", logLevel(),
 			"Least severe level that is logged.", ""},
 
+		{groupAbuse, "connect-rate", whole("N/s", 0, math.MaxInt32, func(c *Config) *int { return &c.Guard.ConnectRate }),
+			"New network connections a second from one address (an IPv6 one counts by its /64), after a burst; 0: not limited.",
+			"A further connection is closed as soon as it is accepted."},
+		{groupAbuse, "connect-burst", whole("N", 1, math.MaxInt32, func(c *Config) *int { return &c.Guard.ConnectBurst }),
+			"Connections that one address may open at once.", "As for connect-rate."},
+		{groupAbuse, "max-login-failures", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.Guard.LoginFailures }),
+			"Failed logins for one name from one address; 0: not counted.",
+			"That name is refused from that address for a while."},
+		{groupAbuse, "max-address-failures", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.Guard.AddressFailures }),
+			"Failed logins from one address, whatever the name; 0: not counted.",
+			"Connections from that address are closed for a while."},
+		{groupAbuse, "failure-half-life", duration(time.Second, 365*day, func(c *Config) *time.Duration { return &c.Guard.HalfLife }),
+			"Time in which half of the failed logins are forgotten.", ""},
+		{groupAbuse, "first-ban", duration(time.Second, 365*day, func(c *Config) *time.Duration { return &c.Guard.FirstBan }),
+			"Length of the first ban for failed logins; each further one is twice as long.", ""},
+		{groupAbuse, "max-ban", duration(time.Second, 365*day, func(c *Config) *time.Duration { return &c.Guard.MaxBan }),
+			"Length of the longest ban for failed logins.", ""},
+		{groupAbuse, "ban-half-life", duration(time.Second, 365*day, func(c *Config) *time.Duration { return &c.Guard.BanHalfLife }),
+			"Time in which half of the earlier bans are forgotten.", ""},
+		{groupAbuse, "flap-connects", whole("N", 0, math.MaxInt32, func(c *Config) *int { return &c.Guard.FlapConnects }),
+			"How many times one Client Identifier may connect within flap-window; 0: not counted.",
+			"It is refused with 0x9F Connection rate exceeded for flap-pause."},
+		{groupAbuse, "flap-window", duration(time.Second, day, func(c *Config) *time.Duration { return &c.Guard.FlapWindow }),
+			"Time in which flap-connects is counted.", ""},
+		{groupAbuse, "flap-pause", duration(time.Second, day, func(c *Config) *time.Duration { return &c.Guard.FlapPause }),
+			"Time for which a Client Identifier that connects too often is refused.", ""},
+		{groupAbuse, "guard-exempt", networks(func(c *Config) *[]netip.Prefix { return &c.Guard.Exempt }),
+			"Networks whose clients nothing in this group concerns but ban-file.", ""},
+		{groupAbuse, "guard-loopback", boolean(func(c *Config) *bool { return &c.Guard.Loopback }),
+			"Whether this group concerns clients on the same machine, too.", ""},
+		{groupAbuse, "guard-tracked", whole("N", 8, 1<<28, func(c *Config) *int { return &c.Guard.MaxTracked }),
+			"Addresses, logins and Client Identifiers that are remembered, each at 48 bytes.",
+			"Who has the least to be remembered for is forgotten, and nobody who is banned."},
+		{groupAbuse, "ban-file", text("FILE", func(c *Config) *string { return &c.Guard.BanFile }),
+			"Who is kept out, a line each: client-id, user, address or network NAME, until TIME if it has an end, # and the reason.",
+			"The connection is closed, or CONNECT refused with 0x8A Banned."},
+		{groupAbuse, "max-message-rate", whole("N/s", 0, math.MaxInt32, func(c *Config) *int { return &c.MaxMessageRate }),
+			"Messages a second from one client; 0: not limited.",
+			"Acknowledgements are held back; a client that goes on regardless is disconnected with 0x96 Message rate too high."},
+		{groupAbuse, "max-byte-rate", size(0, unlimited, func(c *Config) *int64 { return &c.MaxByteRate }),
+			"Bytes of messages a second from one client; 0: not limited.",
+			"As for max-message-rate."},
+		{groupAbuse, "clientid-prefix", plain("PREFIX", func(c *Config) *string { return &c.ClientIDPrefix }),
+			"What every Client Identifier has to begin with.",
+			"CONNECT is refused with 0x87 Not authorized."},
+
+		{groupSys, "sys-interval", seconds(day, func(c *Config) *int { return &c.SysIntervalSeconds }),
+			"How often the figures below $SYS/broker/ are published, in whole seconds; 0: never.", ""},
+
+		{groupProcess, "user", plain("NAME[,NAME]", func(c *Config) *string { return &c.User }),
+			"User to become when started as root, with its groups, once ports are bound and keys are read. " +
+				"The first one that exists; one that must exist stands last.", ""},
+		{groupProcess, "pid-file", text("FILE", func(c *Config) *string { return &c.PIDFile }),
+			"File with the number of the process. Removed at the end.", ""},
 		{groupProcess, "loops", whole("N", 0, 256, func(c *Config) *int { return &c.Loops }),
 			"Event loops; 0: one for each core.", ""},
 		{groupProcess, "shutdown-timeout", duration(100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
@@ -194,191 +260,31 @@ func sharedStrategies() []string {
 }
 
 // variable is the name of the environment variable of s.
-func (s *setting) variable() string { return variablePrefix + variableSuffix(s.name) }
+func (s *setting[T]) variable() string { return variablePrefix + variableSuffix(s.name) }
 
 func variableSuffix(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-func text(placeholder string, field func(*Config) *string) value {
-	return value{
-		placeholder: placeholder,
-		set:         func(c *Config, t string) error { *field(c) = t; return nil },
-		show:        func(c *Config) string { return *field(c) },
-	}
-}
-
-func boolean(field func(*Config) *bool) value {
-	return value{
-		set: func(c *Config, t string) (err error) { *field(c), err = parseBool(t); return err },
-		show: func(c *Config) string {
-			return strconv.FormatBool(*field(c))
-		},
-	}
-}
-
-func choice(field func(*Config) *Choice) value {
-	return value{
-		set: func(c *Config, t string) error {
-			yes, err := parseBool(t)
-			*field(c) = No
-			if yes {
-				*field(c) = Yes
-			}
-			return err
-		},
-		show: func(c *Config) string { return field(c).String() },
-	}
-}
-
-type integer interface {
-	~int | ~int64 | ~uint32 | ~uint16 | ~uint8
-}
-
-func whole[T integer](placeholder string, low, high int64, field func(*Config) *T) value {
-	return value{
-		placeholder: placeholder,
-		set: func(c *Config, t string) error {
-			n, err := parseWhole(t, low, high)
-			*field(c) = T(n)
-			return err
-		},
-		show: func(c *Config) string { return strconv.FormatInt(int64(*field(c)), 10) },
-	}
-}
-
-func size[T integer](low, high int64, field func(*Config) *T) value {
-	return value{
-		placeholder: "SIZE",
-		set: func(c *Config, t string) error {
-			n, err := parseSize(t, low, high)
-			*field(c) = T(n)
-			return err
-		},
-		show: func(c *Config) string { return formatSize(int64(*field(c))) },
-	}
-}
-
-func duration(low, high time.Duration, field func(*Config) *time.Duration) value {
-	return value{
-		placeholder: "DURATION",
-		set: func(c *Config, t string) (err error) {
-			*field(c), err = parseDuration(t, low, high)
-			return err
-		},
-		show: func(c *Config) string { return formatDuration(*field(c)) },
-	}
-}
-
-func seconds[T integer](high time.Duration, field func(*Config) *T) value {
-	return value{
-		placeholder: "DURATION",
-		set: func(c *Config, t string) error {
-			n, err := parseSeconds(t, high)
-			*field(c) = T(n)
-			return err
-		},
-		show: func(c *Config) string { return formatDuration(time.Duration(*field(c)) * time.Second) },
-	}
-}
-
-func expiry(field func(*Config) *uint32) value {
-	v := seconds((math.MaxUint32-1)*time.Second, field)
-	finite := v
-	v.set = func(c *Config, t string) error {
-		if t == "never" {
-			*field(c) = Never
-			return nil
-		}
-		return finite.set(c, t)
-	}
-	v.show = func(c *Config) string {
-		if *field(c) == Never {
-			return "never"
-		}
-		return finite.show(c)
-	}
-	return v
-}
-
-func oneOf(words []string, field func(*Config) *string) value {
-	return value{
-		placeholder: strings.Join(words, "|"),
-		set: func(c *Config, t string) (err error) {
-			*field(c), err = parseOneOf(t, words...)
-			return err
-		},
-		show: func(c *Config) string { return *field(c) },
-	}
-}
-
-func listeners() value {
-	return value{
-		placeholder: "URL",
-		repeatable:  true,
-		reset:       func(c *Config) { c.Listen = nil },
-		set: func(c *Config, t string) error {
-			l, err := ParseListener(t)
-			if err != nil {
-				return err
-			}
-			if (l.Port != 0 || l.Socket != "") && slices.Contains(c.Listen, l) {
-				return fmt.Errorf("%s is listed twice: remove one", l)
-			}
-			c.Listen = append(c.Listen, l)
-			return nil
-		},
-		show: func(c *Config) string {
-			urls := make([]string, len(c.Listen))
-			for i, l := range c.Listen {
-				urls[i] = l.String()
-			}
-			return strings.Join(urls, ",")
-		},
-	}
-}
-
-func durability() value {
-	return value{
-		placeholder: strings.Join(durabilities(), "|"),
-		set: func(c *Config, t string) error {
-			word, err := parseOneOf(t, durabilities()...)
-			if err == nil {
-				c.Durability = Durability(slices.Index(durabilities(), word))
-			}
-			return err
-		},
-		show: func(c *Config) string { return c.Durability.String() },
-	}
-}
-
-func logFormat() value {
-	return value{
-		placeholder: "text|json",
-		set: func(c *Config, t string) error {
-			_, err := parseOneOf(t, "text", "json")
-			c.LogFormat = LogText
-			if t == "json" {
-				c.LogFormat = LogJSON
-			}
-			return err
-		},
-		show: func(c *Config) string { return c.LogFormat.String() },
-	}
-}
-
-func logLevel() value {
-	return value{
-		placeholder: "debug|info|warn|error",
-		set: func(c *Config, t string) error {
-			if _, err := parseOneOf(t, "debug", "info", "warn", "error"); err != nil {
-				return err
-			}
-			return c.LogLevel.UnmarshalText([]byte(t))
-		},
-		show: func(c *Config) string { return strings.ToLower(slog.Level(c.LogLevel).String()) },
-	}
-}
-
-// Names lists every setting in the order of --help.
+// Names lists every setting of the whole broker in the order of --help.
 func Names() []string { return names(settings()) }
+
+// ListenerNames lists every setting that a listener may have, its own ones before those of access.
+func ListenerNames() []string { return append(names(listenerSettings()), names(accessSettings())...) }
+
+func names[T any](table []setting[T]) []string {
+	out := make([]string, len(table))
+	for i := range table {
+		out[i] = table[i].name
+	}
+	return out
+}
+
+func find[T any](table []setting[T], name string) *setting[T] {
+	for i := range table {
+		if table[i].name == name {
+			return &table[i]
+		}
+	}
+	return nil
+}

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"math"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,4 +137,40 @@ func parseOneOf(text string, words ...string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%q is not one of %s%s", text, strings.Join(words, ", "), didYouMean(text, words))
+}
+
+// parseVersions reads protocol versions with commas between: 3 is 3.1, 4 is
+// 3.1.1, 5 is 5.0. All of them are the same as none named.
+func parseVersions(text string) ([]byte, error) {
+	var out []byte
+	for word := range strings.SplitSeq(text, ",") {
+		word, err := parseOneOf(strings.TrimSpace(word), "3", "4", "5")
+		if err != nil {
+			return nil, err
+		}
+		if v := word[0] - '0'; !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	if len(out) == 3 {
+		return nil, nil
+	}
+	return out, nil
+}
+
+// parseNetwork reads 10.0.0.0/8, or an address for the network of that one alone.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Errorf("%q is not a network: write 192.0.2.0/24 or 2001:db8::/32", text)
+	case p != p.Masked():
+		return netip.Prefix{}, fmt.Errorf("%q has bits behind its prefix: write %v", text, p.Masked())
+	}
+	return p, nil
 }

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// errEnded is what Apply returns when there is nothing to be applied to.
+var errEnded = errors.New("apply listeners: the server has ended")
+
+// Apply makes the server listen on these addresses and no others. A listener whose address, family and interface were
+// there before keeps its socket, its counters and whoever waits in its backlog; what else its options say is met by the
+// connections that are accepted from now on, even if that is another transport. A socket that is no longer wanted is
+// closed. No connection is closed: those of a listener that is gone go on as they were, and under the policy they came by.
+//
+// All or nothing: if a listener is impossible or cannot be opened, the error says so and nothing has changed. An address
+// that overlaps one which this very call would close is in use, and has to be applied in two steps.
+//
+// The connections of a removed listener count in Stats, but no longer in ListenerStats. Safe for concurrent use, before Run
+// as well.
+func (s *Server) Apply(options []ListenerOptions) error {
+	if err := validateListeners(options); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errEnded
+	}
+	there := map[string][]*listener{}
+	for _, l := range s.listeners {
+		there[l.key] = append(there[l.key], l)
+	}
+	next := make([]*listener, len(options))
+	var fresh []*listener
+	for i := range options {
+		o := &options[i]
+		key := o.key()
+		if same := there[key]; len(same) > 0 {
+			next[i], there[key] = same[0], same[1:]
+			continue
+		}
+		l, err := listen(*o, &s.tally)
+		if err != nil {
+			closeAll(fresh)
+			return err
+		}
+		next[i], fresh = l, append(fresh, l)
+	}
+	if err := s.change(next, options); err != nil {
+		closeAll(fresh)
+		return err
+	}
+	for _, gone := range there {
+		closeAll(gone)
+	}
+	if s.running != nil {
+		for _, l := range fresh {
+			s.acceptors.start(s.running, l)
+		}
+	}
+	s.listeners = next
+	return nil
+}
+
+// change gives each of the listeners its options. What can fail comes before the first is changed.
+func (s *Server) change(listeners []*listener, options []ListenerOptions) error {
+	for i := range listeners {
+		a, _ := parseAddress(options[i].URL)
+		if err := setMode(&options[i], a); err != nil {
+			return fmt.Errorf("listen %s: %w", options[i].URL, err)
+		}
+	}
+	for i, l := range listeners {
+		l.configure(options[i])
+	}
+	return nil
+}

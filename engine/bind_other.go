@@ -1,0 +1,10 @@
+//go:build !linux
+
+package engine
+
+import "errors"
+
+// bindToInterface would confine the socket fd to the network interface called name.
+func bindToInterface(int, string) error {
+	return errors.New("not supported on this system: name the address of the interface instead")
+}
