@@ -185,14 +185,19 @@ func talkRaw(t *testing.T, command ...string) *dialogue {
 		d.command.Wait()
 		close(d.ended)
 	}()
+	d.killWith(t)
+	return d
+}
+
+// killWith ends the process with the test, which prints what it said if it failed.
+func (d *dialogue) killWith(t *testing.T) {
 	t.Cleanup(func() {
 		d.command.Process.Kill()
 		<-d.ended
 		if t.Failed() {
-			t.Logf("%s\n%s", strings.Join(command, " "), d.all())
+			t.Logf("%s\n%s", strings.Join(d.command.Args, " "), d.all())
 		}
 	})
-	return d
 }
 
 // Write takes what the process says.

@@ -21,10 +21,10 @@ var passwordFiles = []struct {
 	make func(t *testing.T, dir string) string
 }{
 	{"mosquitto_passwd -c", func(t *testing.T, dir string) string {
-		return typed(t, dir, "mosquitto_passwd -c auth.txt rajan")
+		return typed(t, dir, "mosquitto_passwd", "-c", "auth.txt", "rajan")
 	}},
 	{"gannet passwd -c", func(t *testing.T, dir string) string {
-		return typed(t, dir, gannet().binary+" passwd -c auth.txt rajan")
+		return typed(t, dir, gannet().binary, "passwd", "-c", "auth.txt", "rajan")
 	}},
 	{"mosquitto_passwd -U", func(t *testing.T, dir string) string {
 		return upgraded(t, dir, "mosquitto_passwd", "-U", "auth.txt")
@@ -42,20 +42,17 @@ var passwordFiles = []struct {
 	}},
 }
 
-// typed runs a command at a terminal, which script(1) makes, and types the password when
-// asked for it.
-func typed(t *testing.T, dir, command string) string {
+// typed runs a command at a terminal and types the password when asked for it.
+func typed(t *testing.T, dir string, command ...string) string {
 	t.Helper()
-	d := talkRaw(t, "script", "-qec", "cd "+dir+" && "+command, "/dev/null")
-	d.until(t, "Password: ")
-	d.say(t, "password123\n")
-	d.until(t, "Reenter password: ")
-	d.say(t, "password123\n")
-	if status := d.status(t); status != 0 {
-		t.Fatalf("%s: exit status %d", command, status)
+	x := atTerminal(t, dir, command...)
+	x.password(t, "Password: ", "password123")
+	x.password(t, "Reenter password: ", "password123")
+	if status := x.status(t); status != 0 {
+		t.Fatalf("%v: exit status %d", command, status)
 	}
-	if strings.Contains(d.all(), "password123") {
-		t.Errorf("%s echoed the password: %q", command, d.all())
+	if strings.Contains(x.all(), "password123") {
+		t.Errorf("%v echoed the password: %q", command, x.all())
 	}
 	return filepath.Join(dir, "auth.txt")
 }
