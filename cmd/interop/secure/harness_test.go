@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,18 @@ func orNothing(s string) string {
 	return "\n" + strings.TrimSuffix(s, "\n") + "\n"
 }
 
+// abbreviate keeps the beginning and the end of a long text.
+func abbreviate(s string) string {
+	const most = 8 << 10
+	if len(s) <= most {
+		return s
+	}
+	return s[:most/2] + "\n...\n" + s[len(s)-most/2:]
+}
+
+// with is flags and more, in a slice of its own.
+func with(flags []string, more ...string) []string { return slices.Concat(flags, more) }
+
 // exitStatus is the status behind the error of exec.Cmd's Wait; a process that was killed
 // or never ran has -1.
 func exitStatus(err error) int {
@@ -195,7 +208,7 @@ func (d *dialogue) killWith(t *testing.T) {
 		d.command.Process.Kill()
 		<-d.ended
 		if t.Failed() {
-			t.Logf("%s\n%s", strings.Join(d.command.Args, " "), d.all())
+			t.Logf("%s\n%s", strings.Join(d.command.Args, " "), abbreviate(d.all()))
 		}
 	})
 }
@@ -223,22 +236,43 @@ func (d *dialogue) say(t *testing.T, text string) {
 	}
 }
 
-// until waits for part in what has not been read yet. It returns the text before it and
-// the rest of the line.
-func (d *dialogue) until(t *testing.T, part string) string {
+// until waits for part in what has not been read yet, and reads up to its end.
+func (d *dialogue) until(t *testing.T, part string) {
+	t.Helper()
+	d.await(t, part, func(rest string) int {
+		if at := strings.Index(rest, part); at >= 0 {
+			return at + len(part)
+		}
+		return -1
+	})
+}
+
+// line waits for a whole line with part, and reads up to its end. It returns the line
+// from part on.
+func (d *dialogue) line(t *testing.T, part string) string {
+	t.Helper()
+	read := d.await(t, part, func(rest string) int {
+		if at := strings.Index(rest, part); at >= 0 {
+			if end := strings.IndexByte(rest[at:], '\n'); end >= 0 {
+				return at + end + 1
+			}
+		}
+		return -1
+	})
+	return strings.TrimRight(read[strings.Index(read, part):], "\r\n")
+}
+
+// await reads as much as end says, once it does not say -1.
+func (d *dialogue) await(t *testing.T, part string, end func(rest string) int) string {
 	t.Helper()
 	late := time.After(patience)
 	for over := false; ; {
 		d.mu.Lock()
 		rest, changed := d.text.String()[d.read:], d.changed
-		if at := strings.Index(rest, part); at >= 0 {
-			end := at + len(part)
-			if line := strings.IndexByte(rest[end:], '\n'); line >= 0 {
-				end += line
-			}
-			d.read += end
+		if n := end(rest); n >= 0 {
+			d.read += n
 			d.mu.Unlock()
-			return rest[:end]
+			return rest[:n]
 		}
 		d.mu.Unlock()
 		if over {

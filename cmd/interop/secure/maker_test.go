@@ -139,11 +139,11 @@ func (m maker) refusesToStart(t *testing.T, dir, conf string) result {
 
 // pub and sub are the clients of mosquitto-clients, pointed at a port.
 func pub(port string, flags ...string) []string {
-	return append([]string{"mosquitto_pub", "-h", "localhost", "-p", port}, flags...)
+	return with([]string{"mosquitto_pub", "-h", "localhost", "-p", port}, flags...)
 }
 
 func sub(port string, flags ...string) []string {
-	return append([]string{"mosquitto_sub", "-h", "localhost", "-p", port}, flags...)
+	return with([]string{"mosquitto_sub", "-h", "localhost", "-p", port}, flags...)
 }
 
 // subscriber is a running mosquitto_sub that prints one marked line for each message,
@@ -155,7 +155,7 @@ const mark = "MESSAGE "
 // subscribe starts command, a mosquitto_sub, and returns when it is subscribed.
 func subscribe(t *testing.T, command ...string) subscriber {
 	t.Helper()
-	s := subscriber{talk(t, append(command, "-d", "-F", mark+"%t|%q|%r|%p")...)}
+	s := subscriber{talk(t, with(command, "-d", "-F", mark+"%t|%q|%r|%p")...)}
 	s.until(t, "Subscribed (mid: ")
 	return s
 }
@@ -163,11 +163,9 @@ func subscribe(t *testing.T, command ...string) subscriber {
 // expect fails the test unless the next message is this one.
 func (s subscriber) expect(t *testing.T, topic string, qos, retain int, payload string) {
 	t.Helper()
-	s.until(t, mark) // up to the end of the line
-	text := s.all()[:s.read]
-	_, got, _ := strings.Cut(text[strings.LastIndex(text, "\n")+1:], mark)
+	got := strings.TrimPrefix(s.line(t, mark), mark)
 	if want := fmt.Sprintf("%s|%d|%d|%s", topic, qos, retain, payload); got != want {
-		t.Fatalf("received %q, want %q", got, want)
+		t.Fatalf("received %.200q, want %.200q", got, want)
 	}
 }
 

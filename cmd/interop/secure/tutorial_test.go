@@ -133,10 +133,10 @@ func TestTutorialPrintsTheSame(t *testing.T) {
 			for _, login := range logins {
 				flags := append([]string{"-V", version, "-t", "greetings"}, login.flags...)
 				for _, command := range [][]string{
-					pub(port, append(flags, "-m", "Hello World MQTT")...),
-					pub(port, append(flags, "-m", "Hello World MQTT", "-d")...),
-					pub(port, append(flags, "-m", "Hello World MQTT", "-d", "-r", "-q", "2")...),
-					sub(port, append(flags, "-C", "1", "-d", "-v")...),
+					pub(port, with(flags, "-m", "Hello World MQTT")...),
+					pub(port, with(flags, "-m", "Hello World MQTT", "-d")...),
+					pub(port, with(flags, "-m", "Hello World MQTT", "-d", "-r", "-q", "2")...),
+					sub(port, with(flags, "-C", "1", "-d", "-v")...),
 				} {
 					step := fmt.Sprintf("%s, %s: %s", version, login.name, l.level(strings.Join(command, " ")))
 					want := refused
@@ -161,8 +161,8 @@ func TestTutorialRetain(t *testing.T) {
 		succeed(t, dir, "mosquitto_passwd", "-c", "-b", "auth.txt", "rajan", "password123")
 		m.serve(t, dir, fmt.Sprintf("listener %s 127.0.0.1\npassword_file %s\n", port, filepath.Join(dir, "auth.txt")), port)
 		for _, text := range []string{"Hello World MQTT", "only the last is retained"} {
-			succeed(t, "", pub(port, append(login, "-m", text, "-d", "-r")...)...)
-			if got := succeed(t, "", sub(port, append(login, "-C", "1", "-v")...)...); got != "greetings "+text+"\n" {
+			succeed(t, "", pub(port, with(login, "-m", text, "-d", "-r")...)...)
+			if got := succeed(t, "", sub(port, with(login, "-C", "1", "-v")...)...); got != "greetings "+text+"\n" {
 				t.Errorf("a new subscriber saw %q", got)
 			}
 		}
@@ -256,7 +256,7 @@ pattern write devices/%c/state
 		login := func(user, id string) []string {
 			flags := []string{"-i", id}
 			if user != "" {
-				flags = append(flags, "-u", user, "-P", "password123")
+				flags = with(flags, "-u", user, "-P", "password123")
 			}
 			return flags
 		}
@@ -266,24 +266,24 @@ pattern write devices/%c/state
 		for _, user := range users {
 			// Version 5.0 tells who may not publish: the status is that of PUBACK.
 			for _, topic := range topics {
-				flags := append(login(user, "meter"), "-V", "mqttv5", "-q", "1", "-t", topic, "-m", "x", "-d")
+				flags := with(login(user, "meter"), "-V", "mqttv5", "-q", "1", "-t", topic, "-m", "x", "-d")
 				l.tell(fmt.Sprintf("%q publishes to %s", user, topic), run(t, "", "", pub(port, flags...)...))
 			}
 		}
 		for _, user := range users {
 			for _, filter := range []string{"news/#", "home/rajan/lamp", "home/#", "#", "own/+/x", "other"} {
-				flags := append(login(user, "reader"), "-V", "mqttv5", "-t", filter, "-d", "-E")
+				flags := with(login(user, "reader"), "-V", "mqttv5", "-t", filter, "-d", "-E")
 				l.tell(fmt.Sprintf("%q subscribes to %s", user, filter), run(t, "", "", sub(port, flags...)...))
 			}
 		}
 		// What arrives is what may be read, whatever was subscribed to.
-		s := subscribe(t, sub(port, append(login("sita", "s"), "-t", "#")...)...)
+		s := subscribe(t, sub(port, with(login("sita", "s"), "-t", "#")...)...)
 		for _, topic := range []string{"home/rajan/secret", "own/rajan/x", "home/rajan/lamp", "own/sita/x"} {
 			user := "rajan"
 			if topic == "own/sita/x" {
 				user = "sita"
 			}
-			succeed(t, "", pub(port, append(login(user, "p"), "-t", topic, "-m", "x")...)...)
+			succeed(t, "", pub(port, with(login(user, "p"), "-t", topic, "-m", "x")...)...)
 		}
 		s.expect(t, "home/rajan/lamp", 0, 0, "x")
 		s.expect(t, "own/sita/x", 0, 0, "x")
@@ -292,7 +292,7 @@ pattern write devices/%c/state
 		write(t, acl, "user rajan\ntopic write home/rajan/#\ntopic write end\nuser sita\ntopic read end\n")
 		b.hangUp(t)
 		publish := func(topic, text string) {
-			succeed(t, "", pub(port, append(login("rajan", "p"), "-t", topic, "-m", text)...)...)
+			succeed(t, "", pub(port, with(login("rajan", "p"), "-t", topic, "-m", text)...)...)
 		}
 		eventually(t, "the new rules count", func() bool {
 			publish("end", "probe")
@@ -358,14 +358,14 @@ include_dir DIR/conf.d
 			}
 		}
 		login := []string{"-u", "rajan", "-P", "password123", "-t", "greetings"}
-		l.tell("publish", run(t, "", "", pub(port, append(login, "-m", "kept", "-r", "-d")...)...))
+		l.tell("publish", run(t, "", "", pub(port, with(login, "-m", "kept", "-r", "-d")...)...))
 		l.tell("anonymous", run(t, "", "", pub(port, "-t", "greetings", "-m", "x")...))
 		if log := read(t, filepath.Join(dir, "log", "mosquitto.log")); log == "" {
 			t.Error("the log is empty")
 		}
 		b.stop(t)
 		m.serveFile(t, filepath.Join(dir, "mosquitto.conf"), port)
-		l.tell("retained after a restart", run(t, "", "", sub(port, append(login, "-C", "1", "-v")...)...))
+		l.tell("retained after a restart", run(t, "", "", sub(port, with(login, "-C", "1", "-v")...)...))
 	})
 }
 
