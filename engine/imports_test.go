@@ -27,6 +27,7 @@ func TestImportTable(t *testing.T) {
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine/guard":                {"codec", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
+		"engine/certs":                {},
 		"persist":                     {"codec", "engine/session"},
 		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket", "engine", "persist"},
 		"cmd/gannet/internal/config":  {"codec", "router", "engine/session", "engine/broker"},
@@ -37,12 +38,12 @@ func TestImportTable(t *testing.T) {
 		"github.com/panjf2000/gnet/v2":      {"engine"},
 		"github.com/cockroachdb/pebble/v2":  {"persist"},
 		"github.com/valyala/bytebufferpool": {"engine/broker"},
+		"github.com/gobwas/ws":              {"engine/websocket", "cmd/gannet/internal/client"},
 		"golang.org/x/text":                 {"engine/auth"},
-		"github.com/gobwas/ws":              {"engine/websocket"},
 		"golang.org/x/crypto":               {"engine/auth/password"},
 		"golang.org/x/term":                 {"cmd/gannet"},
 	}
-	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin"}
+	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin", "engine/certs"}
 
 	for room, allowed := range rooms {
 		for _, path := range list(t, "-deps", "./"+room) {

@@ -25,6 +25,9 @@ func (f *clientFlags) check(which command) error {
 	case f.properties.given && f.version != codec.V5:
 		return usage("-D needs -V mqttv5.")
 	}
+	if err := f.checkTransport(); err != nil {
+		return err
+	}
 	if err := f.checkWill(); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"strconv"
 	"time"
@@ -15,7 +14,9 @@ import (
 
 // clientFlags is what the flags of pub and sub say.
 type clientFlags struct {
-	host, port       string
+	host             string
+	port             string // empty: that of the transport
+	transport        transportFlags
 	version          codec.Version
 	versionGiven     bool
 	clientID, prefix string
@@ -80,7 +81,7 @@ var errClientHelp = errors.New("help requested")
 
 // parseClientFlags reads the arguments of pub or sub and judges them together.
 func parseClientFlags(which command, arguments []string) (*clientFlags, error) {
-	f := &clientFlags{host: "localhost", port: "1883", version: codec.V311, keepAlive: time.Minute, repeat: 1}
+	f := &clientFlags{host: "localhost", version: codec.V311, keepAlive: time.Minute, repeat: 1}
 	table := clientFlagTable()
 	args := &argumentList{arguments}
 	for {
@@ -121,7 +122,7 @@ func findClientFlag(table []clientFlag, which command, name string) *clientFlag 
 // Identifier for when none was given.
 func (f *clientFlags) options(id string) client.Options {
 	o := client.Options{
-		Address:     net.JoinHostPort(f.host, f.port),
+		Address:     f.address(),
 		Version:     f.version,
 		ClientID:    f.clientID,
 		Resume:      f.resume,

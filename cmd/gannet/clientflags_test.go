@@ -53,7 +53,7 @@ func TestMistakesInClientFlagsAreWordedAsMosquittoDoes(t *testing.T) {
 		{"pub -t a -m x --repeat 0", "--repeat argument must be >0."},
 		{"pub -t a -m x --repeat-delay -1", "--repeat-delay argument must be >=0.0."},
 		{"pub -t a -l --repeat 2", "--repeat cannot be used with -l."},
-		{"pub -L mqtts://h/t -m x", "unsupported URL scheme."},
+		{"pub -L http://h/t -m x", "unsupported URL scheme."},
 		{"pub -L mqtt://h -m x", "Invalid URL for -L argument specified - topic missing."},
 		{"sub -t a -C 0", `Invalid message count "0".`},
 		{"sub -t a -W 0", `Invalid timeout "0".`},

@@ -36,7 +36,8 @@ func writeClientHelp(w io.Writer, which command) {
 	}
 	b.WriteString(`
 Exit status: 0 on success; the server's code when it refuses the connection; 7 when the
-connection is lost; 27 when the time of -W is over; 1 for other failures.
+connection is lost; 8 when TLS does not come about; 27 when the time of -W is over; 1 for
+other failures.
 `)
 	_, _ = io.WriteString(w, b.String())
 }

@@ -46,6 +46,10 @@ func explainDial(w io.Writer, err error) int {
 	if errors.Is(err, context.Canceled) {
 		return statusInterrupted
 	}
+	if text, ok := explainTLS(err); ok {
+		fmt.Fprintf(w, "Error: %s.\n", strings.TrimSuffix(text, "."))
+		return statusTLS
+	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		fmt.Fprintf(w, "Error: %s\n", capital(errno.Error()))
 		return statusFailure

@@ -30,8 +30,16 @@ func setPort(f *clientFlags, text string) error {
 }
 
 func setURL(f *clientFlags, text string) error {
-	rest, found := strings.CutPrefix(text, "mqtt://")
-	if !found {
+	scheme, rest, _ := strings.Cut(text, "://")
+	switch t := &f.transport; strings.ToLower(scheme) {
+	case "mqtt":
+	case "mqtts":
+		t.tls = true
+	case "ws":
+		t.ws = true
+	case "wss":
+		t.ws, t.tls = true, true
+	default:
 		return usage("unsupported URL scheme.")
 	}
 	authority, topic, _ := strings.Cut(rest, "/")

@@ -56,6 +56,7 @@ const (
 	statusFailure       = 1
 	statusConfiguration = 2
 	statusLost          = 7   // as mosquitto_pub when the connection drops
+	statusTLS           = 8   // as mosquitto_pub when TLS does not come about
 	statusTimeout       = 27  // as mosquitto_sub when -W runs out
 	statusInterrupted   = 130 // as a shell reports SIGINT
 )

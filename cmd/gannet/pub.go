@@ -38,6 +38,10 @@ func (u *publisher) run(ctx context.Context) int {
 	options := f.options(newClientID())
 	options.Trace = f.trace(&printer{out: u.stdout}, options.ClientID)
 	options.OnMessage = func(*client.Client, client.Message) {} // a kept Session may bring some
+	if err := f.setTransport(&options, u.errors); err != nil {
+		fmt.Fprintf(u.errors, "Error: %s.\n", capital(err.Error()))
+		return statusFailure
+	}
 	c, err := client.Dial(ctx, options)
 	if err != nil {
 		status := explainDial(u.errors, err)

@@ -59,6 +59,10 @@ func (s *subscriber) run(ctx context.Context) int {
 	options.Session = s.session
 	options.Trace = s.flags.trace(s.out, options.ClientID)
 	options.OnMessage = s.message
+	if err := s.flags.setTransport(&options, s.errors); err != nil {
+		fmt.Fprintf(s.errors, "Error: %s.\n", capital(err.Error()))
+		return statusFailure
+	}
 
 	established := false
 	for attempt := 1; ; attempt++ {

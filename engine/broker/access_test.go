@@ -35,12 +35,12 @@ pattern readwrite %u/top
 // court is a broker with rules, and root, who may do everything and hears everything.
 type court struct {
 	*rig
-	rules *acl.Swapper
+	rules *session.Switch
 	root  *wire
 }
 
 func newCourt(t *testing.T, loops int) *court {
-	c := &court{rig: newRig(t, loops, nil), rules: acl.NewSwapper(nil)}
+	c := &court{rig: newRig(t, loops, nil), rules: &session.Switch{}}
 	c.enact(accessRules)
 	c.root = c.in(0, connectAs("root", codec.V5), "root", "")
 	c.root.subscribe("#", codec.QoS0)
@@ -54,7 +54,7 @@ func (c *court) enact(rules string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.rules.Swap(l.Strict())
+	c.rules.Set(l.Strict())
 }
 
 // knock sends CONNECT for user through a listener with this mount point.

@@ -87,7 +87,7 @@ type Store interface {
 
 // Broker is safe for concurrent use where a method does not say otherwise.
 type Broker struct {
-	opts     Options
+	opts     atomic.Pointer[Options] // never changed, only replaced
 	log      *slog.Logger
 	registry registry
 	router   *router.Router[*client]
@@ -110,21 +110,34 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 		opts.WideFanout = 64
 	}
 	opts.Session.Durable = store != nil
-	b := &Broker{opts: opts, log: log, store: store}
+	b := &Broker{log: log, store: store}
+	b.opts.Store(&opts)
 	b.router = router.New[*client](router.Config{MaxLevels: opts.Session.MaxTopicLevels, MaxLength: opts.Session.MaxTopicBytes})
 	b.registry.init()
-	b.retained.init(opts.MaxRetained, opts.MaxRetainedBytes)
+	b.retained.init(b.options)
 	if store != nil {
 		store.OnDurable(b.Durable)
 	}
 	return b
 }
 
+func (b *Broker) options() *Options { return b.opts.Load() }
+
+// Reconfigure replaces the options. What is about connections is met by those who connect from now on, and by sessions when their client
+// comes back; bounds hold at once, but take nothing away. These stay as they were: topic levels and lengths, WideFanout and TakenOver.
+// Safe for concurrent use.
+func (b *Broker) Reconfigure(o Options) {
+	old := b.options()
+	o.Session.Durable, o.WideFanout, o.TakenOver = old.Session.Durable, old.WideFanout, old.TakenOver
+	o.Session.MaxTopicLevels, o.Session.MaxTopicBytes = old.Session.MaxTopicLevels, old.Session.MaxTopicBytes
+	b.opts.Store(&o)
+}
+
 // tells reports whether what becomes of each connection is logged, and tell logs it. The address alone costs more than a small packet.
-func (b *Broker) tells() bool { return b.log.Enabled(context.Background(), b.opts.ConnectionLevel) }
+func (b *Broker) tells() bool { return b.log.Enabled(context.Background(), b.options().ConnectionLevel) }
 
 func (b *Broker) tell(what string, args ...any) {
-	b.log.Log(context.Background(), b.opts.ConnectionLevel, what, args...)
+	b.log.Log(context.Background(), b.options().ConnectionLevel, what, args...)
 }
 
 // Connections returns how many network connections are open.
@@ -242,8 +255,7 @@ func (r *registry) remove(id string, c *client) bool {
 // retainedStore is the retained messages with their bounds.
 type retainedStore struct {
 	index    *router.Retained[*session.Message]
-	max      int
-	maxBytes int64
+	options  func() *Options
 	bytes    atomic.Int64
 	expiring atomic.Int64 // messages with a Message Expiry Interval
 	own      atomic.Int64 // messages of the server itself, a few dozen, which the bounds are not for
@@ -251,9 +263,9 @@ type retainedStore struct {
 	order [64]sync.Mutex // one for some topics: held while a change goes to the index and on to the store
 }
 
-func (r *retainedStore) init(max int, maxBytes int64) {
+func (r *retainedStore) init(options func() *Options) {
 	r.index = router.NewRetained[*session.Message](32)
-	r.max, r.maxBytes = max, maxBytes
+	r.options = options
 }
 
 // lock keeps the changes of a topic in the same order in the index and in the store. The caller unlocks what it returns.
@@ -284,8 +296,9 @@ func (r *retainedStore) full(m *session.Message, existed bool, grow int64) bool 
 	if session.IsSys(m.Topic) {
 		return false
 	}
-	return !existed && r.max > 0 && r.index.Len()-int(r.own.Load()) >= r.max ||
-		r.maxBytes > 0 && grow > 0 && r.bytes.Load()+grow > r.maxBytes
+	o := r.options()
+	return !existed && o.MaxRetained > 0 && r.index.Len()-int(r.own.Load()) >= o.MaxRetained ||
+		o.MaxRetainedBytes > 0 && grow > 0 && r.bytes.Load()+grow > o.MaxRetainedBytes
 }
 
 // set stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5, -6, -7]. False: the store is full.

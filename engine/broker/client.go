@@ -139,7 +139,8 @@ type Conn struct {
 	slot    timer[Conn]
 	prev    *Conn // list of the loop's connections
 	next    *Conn
-	owner   int16 // index of the loop
+	largest uint32 // packet from the client, in bytes
+	owner   int16  // index of the loop
 	version codec.Version
 	closing bool        // Close was called, or the transport is gone; input is ignored
 	gone    bool        // Closed came
@@ -160,7 +161,7 @@ func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 // begin lends the client's outbound buffer to out. Caller holds c.mu.
 func (l *Loop) begin(c *client, out *session.Output) {
 	l.countQueue(c, -1)
-	out.Room = l.b.opts.MaxOutboundBytes - int(c.buffered.Load())
+	out.Room = l.b.options().MaxOutboundBytes - int(c.buffered.Load())
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
 	}

@@ -23,7 +23,7 @@ func (l *Loop) handshake(cn *Conn, f codec.Frame, err error, now Time) {
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	h := hs.Packet(&l.b.opts.Session, &lst.Policy, cn.t.UserName(), f, out)
+	h := hs.Packet(&l.b.options().Session, &lst.Policy, cn.t.UserName(), f, out)
 	l.greet(cn, h, out, now)
 }
 
@@ -60,7 +60,7 @@ func (l *Loop) verdict(cn *Conn, v session.Verdict, now Time) {
 	out := &l.out
 	out.Reset()
 	out.Frames = l.scratch[:0]
-	l.greet(cn, cn.hello.handshake.Verdict(&l.b.opts.Session, v, out), out, now)
+	l.greet(cn, cn.hello.handshake.Verdict(&l.b.options().Session, v, out), out, now)
 	if p := cn.partial; p != nil && !cn.closing {
 		cn.partial = nil
 		l.take(cn, p.B, now)
@@ -109,7 +109,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 				l.refuseClient(cn, h, codec.ServerBusy, "the server is short of memory")
 				return
 			}
-			if old == nil && b.opts.MaxSessions > 0 && b.sessions.Load() >= int64(b.opts.MaxSessions) {
+			if old == nil && b.options().MaxSessions > 0 && b.sessions.Load() >= int64(b.options().MaxSessions) {
 				sh.mu.Unlock()
 				l.refuseClient(cn, h, codec.QuotaExceeded, "too many sessions")
 				return
@@ -141,7 +141,7 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 
 func (b *Broker) newClient(l *Loop) *client {
 	c := &client{parkLoop: -1}
-	c.s.Init(&b.opts.Session, b.nextID.Add(1))
+	c.s.Init(&b.options().Session, b.nextID.Add(1))
 	c.owner.Store(int32(l.index))
 	return c
 }
@@ -189,7 +189,7 @@ func (l *Loop) displace(c *client, end bool, by *Conn, now Time) (alive bool) {
 	alive = !c.s.Ended()
 	c.mu.Unlock()
 	l.act(nil, c, out, now)
-	if tell := l.b.opts.TakenOver; taken && tell != nil {
+	if tell := l.b.options().TakenOver; taken && tell != nil {
 		tell(c.s.ClientID(), by.t.RemoteAddr())
 	}
 	return alive
@@ -232,7 +232,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	}
 	l.b.unpark(c)
 	c.conn = cn
-	cn.client, cn.version = c, h.Version
+	cn.client, cn.version, cn.largest = c, h.Version, h.MaxPacketSize()
 	c.owner.Store(int32(l.index))
 	c.buffered.Store(0)
 	l.begin(c, out)

@@ -48,7 +48,7 @@ func rnd0() *rand.Rand { return rand.New(rand.NewSource(1)) }
 
 func (r *rig) restart(store *simStore) (*rig, *simStore) {
 	next := store.restart(rnd0())
-	x := newRigWithStore(r.t, len(r.loops), next, func(o *Options) { *o = r.b.opts })
+	x := newRigWithStore(r.t, len(r.loops), next, func(o *Options) { *o = *r.b.options() })
 	x.now = r.now
 	if err := x.b.Restore(x.now); err != nil {
 		r.t.Fatal(err)

@@ -144,7 +144,7 @@ func (l *Loop) dispatch(g *router.Group[*client], m *session.Message, refusable 
 			return true
 		}
 	}
-	opts := &l.b.opts
+	opts := l.b.options()
 	q.mu.Lock()
 	full := q.len() >= opts.MaxGroupMessages || q.bytes+m.Size() > opts.MaxGroupBytes
 	if q.gone || full && refusable {
@@ -174,7 +174,7 @@ func (l *Loop) giveToMember(g *router.Group[*client], q *groupQueue, m *session.
 		return false
 	}
 	var start uint32
-	strategy := l.b.opts.SharedStrategy
+	strategy := l.b.options().SharedStrategy
 	switch strategy {
 	case Random:
 		start = l.random()

@@ -91,7 +91,7 @@ func TestJudgingEndsWithTheConnectTimeout(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
 	w := r.dialJudged(j)
 	w.send(hello("a"))
-	r.pass(Time(r.b.opts.ConnectTimeout.Milliseconds()) + 1000)
+	r.pass(Time(r.b.options().ConnectTimeout.Milliseconds()) + 1000)
 	if !w.closed {
 		t.Fatal("still open")
 	}
@@ -106,7 +106,7 @@ func TestWhoWaitsForAVerdictSendsNoMoreThanAConnect(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
 	w := r.dialJudged(j)
 	w.send(hello("a"))
-	for range r.b.opts.MaxConnectBytes/1024 + 1 {
+	for range r.b.options().MaxConnectBytes/1024 + 1 {
 		if !w.closed {
 			w.send(make([]byte, 1024))
 		}
@@ -121,7 +121,7 @@ func TestOverloadedLoopAcceptsNobody(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
 	l := r.loops[0]
 	l.Tick(r.now)
-	limit := Time(r.b.opts.MaxLoopLag.Milliseconds())
+	limit := Time(r.b.options().MaxLoopLag.Milliseconds())
 	steps := []struct {
 		after Time
 		busy  bool

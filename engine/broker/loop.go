@@ -119,7 +119,7 @@ func (l *Loop) take(cn *Conn, b []byte, now Time) {
 			b = l.packets(cn, b, now)
 			continue
 		}
-		f, need, err := codec.Next(b, uint32(l.b.opts.MaxConnectBytes))
+		f, need, err := codec.Next(b, uint32(l.b.options().MaxConnectBytes))
 		if err == nil && f.Size == 0 {
 			l.keepPartial(cn, b, need)
 			break
@@ -147,7 +147,7 @@ func (l *Loop) keepForLater(cn *Conn, b []byte) {
 		cn.partial = bytebufferpool.Get()
 		cn.partial.B = cn.partial.B[:0]
 	}
-	if len(cn.partial.B)+len(b) > l.b.opts.MaxConnectBytes {
+	if len(cn.partial.B)+len(b) > l.b.options().MaxConnectBytes {
 		l.refuseConn(cn, codec.QuotaExceeded, "sent too much before it was accepted")
 		return
 	}
@@ -214,9 +214,9 @@ func (l *Loop) dropPartial(cn *Conn) {
 // maxPacket is small until the client is accepted.
 func (l *Loop) maxPacket(cn *Conn) uint32 {
 	if cn.client == nil {
-		return uint32(l.b.opts.MaxConnectBytes)
+		return uint32(l.b.options().MaxConnectBytes)
 	}
-	return l.b.opts.Session.MaxPacketSize
+	return cn.largest
 }
 
 // withClient runs f on the session of cn under its lock and acts on what it decided.
@@ -250,7 +250,7 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 		l.acknowledgeLocked(c, out)
 	}
 	for len(b) > 0 && !out.Close {
-		f, need, err := codec.Next(b, l.b.opts.Session.MaxPacketSize)
+		f, need, err := codec.Next(b, cn.largest)
 		if err != nil {
 			c.s.Malformed(err, out)
 			break
@@ -585,7 +585,7 @@ func (l *Loop) flush(c *client, now Time) {
 		return
 	}
 	if left > 0 {
-		if limit := l.b.opts.MaxOutboundBytes + int(l.b.opts.Session.MaxPacketSize); left > limit {
+		if limit := l.b.options().MaxOutboundBytes + int(cn.largest); left > limit {
 			l.disconnect(cn, codec.QuotaExceeded, "client does not read what it asks for", now)
 			return
 		}
@@ -642,7 +642,7 @@ func (l *Loop) checkBlocked(now Time) {
 			}
 			c.mu.Unlock()
 		}
-		if left <= l.b.opts.MaxOutboundBytes/2 {
+		if left <= l.b.options().MaxOutboundBytes/2 {
 			c.mu.Lock()
 			starved := c.starved
 			c.starved = false
@@ -746,7 +746,7 @@ func (l *Loop) Tick(now Time) {
 // a process that was stopped has one when it goes on, and then all its clients come back at once, who are to be let in. A loop
 // that cannot keep up has one after the other. The first that is on time ends it.
 func (l *Loop) noteLag(now Time) {
-	limit := Time(l.b.opts.MaxLoopLag.Milliseconds())
+	limit := Time(l.b.options().MaxLoopLag.Milliseconds())
 	late := limit > 0 && l.lastTick > 0 && now-l.lastTick > limit
 	l.overloaded, l.lagging, l.lastTick = late && l.lagging, late, now
 	if late {
@@ -768,7 +768,7 @@ func (l *Loop) startTimers(now Time) {
 
 func (l *Loop) connDeadline(cn *Conn, now Time) Time {
 	if cn.client == nil {
-		return cn.hello.opened + Time(l.b.opts.ConnectTimeout.Milliseconds())
+		return cn.hello.opened + Time(l.b.options().ConnectTimeout.Milliseconds())
 	}
 	c := cn.client
 	c.mu.Lock()

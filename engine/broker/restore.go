@@ -94,7 +94,7 @@ func (r *restorer) beginSession(rec *session.Record) {
 		return
 	}
 	c := &client{parkLoop: -1}
-	session.Restore(&b.opts.Session, &c.s, rec.Session, rec.State, r.now)
+	session.Restore(&b.options().Session, &c.s, rec.Session, rec.State, r.now)
 	c.resumable.Store(true)
 	sh := b.registry.shard(rec.State.ClientID)
 	sh.mu.Lock()

@@ -31,7 +31,7 @@ func (l *Loop) route(m *session.Message, refusable bool, now Time) (codec.Reason
 	if len(subs)+len(mt.Groups) == 0 {
 		return codec.NoMatchingSubscribers, l.ticket
 	}
-	if len(subs) >= l.b.opts.WideFanout && len(l.b.loops) > 1 && ids == nil {
+	if len(subs) >= l.b.options().WideFanout && len(l.b.loops) > 1 && ids == nil {
 		l.handOver(m, subs, now)
 		for _, g := range mt.Groups {
 			l.dispatch(g, m, false, now)
@@ -145,7 +145,7 @@ func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
 	} else {
 		dst = l.scratch[:0]
 	}
-	dst, ok := c.s.AppendPlain(&l.og, codec.QoS(o.QoS), o.RetainAsPublished, dst, l.b.opts.MaxOutboundBytes-int(c.buffered.Load()))
+	dst, ok := c.s.AppendPlain(&l.og, codec.QoS(o.QoS), o.RetainAsPublished, dst, l.b.options().MaxOutboundBytes-int(c.buffered.Load()))
 	if !ok {
 		c.mu.Unlock()
 		return false

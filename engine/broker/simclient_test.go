@@ -371,7 +371,7 @@ func (c *simClient) deliver(p *codec.Publish) {
 	t := c.s.t
 	if p.QoS > 0 {
 		c.unack[p.PacketID] = true
-		limit := int(c.s.b.opts.Session.MaxInflight)
+		limit := int(c.s.b.options().Session.MaxInflight)
 		if c.v == codec.V5 {
 			limit = min(limit, int(c.recv))
 		}

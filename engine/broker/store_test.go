@@ -12,7 +12,7 @@ import (
 
 func (r *rig) crashAndRestart(store *persist.Memory) *rig {
 	store.Crash()
-	next := newRigWithStore(r.t, len(r.loops), store, func(o *Options) { *o = r.b.opts })
+	next := newRigWithStore(r.t, len(r.loops), store, func(o *Options) { *o = *r.b.options() })
 	next.now = r.now
 	if err := next.b.Restore(next.now); err != nil {
 		r.t.Fatal(err)

@@ -28,9 +28,13 @@ type Hello struct {
 	method         EnhancedMethod
 	authReply      []byte
 	access         *Access
+	cfg            *Config // what was announced
 	nameAsID       bool
 	willDropped    bool // it had one that it may not publish
 }
+
+// MaxPacketSize is the largest packet, in bytes, that is taken from the client.
+func (h *Hello) MaxPacketSize() uint32 { return h.cfg.MaxPacketSize }
 
 // Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
 // dropped as soon as it ends.
@@ -89,7 +93,7 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	}
 	h.hello = &Hello{
 		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
-		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access, nameAsID: pol.NameAsClientID,
+		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access, cfg: cfg, nameAsID: pol.NameAsClientID,
 	}
 	hello, p := h.hello, &c.Properties
 	if !pol.Versions.has(c.Version) {
@@ -232,10 +236,7 @@ func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
 	if !h.admitted(who, out) {
 		return nil
 	}
-	a := hello.access.Authorizer
-	if a == nil {
-		a = cfg.Authorizer
-	}
+	a := hello.access.authorizer(cfg)
 	if w := hello.will; w != nil && (IsSys(w.Message.Topic) || a != nil && !a.MayPublish(Identity{hello.ClientID, hello.UserName}, w.Message.Topic)) {
 		if !hello.access.DropWills {
 			return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "may not publish the will's topic", out)

@@ -93,11 +93,13 @@ type Authorizer interface {
 }
 
 // authorizer returns who judges this session, nil if everything is allowed.
-func (s *Session) authorizer() Authorizer {
-	if s.access != nil && s.access.Authorizer != nil {
-		return s.access.Authorizer
+func (s *Session) authorizer() Authorizer { return s.access.authorizer(s.cfg) }
+
+func (a *Access) authorizer(cfg *Config) Authorizer {
+	if a != nil && a.Authorizer != nil {
+		return inForce(a.Authorizer)
 	}
-	return s.cfg.Authorizer
+	return inForce(cfg.Authorizer)
 }
 
 // maxQoS is the highest QoS of a listener's clients.

@@ -165,6 +165,9 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	if s.phase == fresh {
 		s.clientID = h.ClientID // the same ever after: it may be read without the session's lock
 	}
+	if h.cfg != nil {
+		s.cfg = h.cfg // another one, perhaps, than when the session began
+	}
 	s.access, s.userName, s.version = h.access, h.UserName, h.Version
 	s.noProblemInfo, s.keepAlive, s.expiry = h.noProblemInfo, h.KeepAlive, h.Expiry
 	s.sendMaximum = min(h.receiveMaximum, s.cfg.MaxInflight)

@@ -34,7 +34,8 @@
 //
 // The rules are a tree over topic levels, in one slice; the users are the first level of it. One hash table finds the child of any node, +
 // and names are beside it. A check walks down with the topic, keeps no string and allocates nothing; names are compared where they stand,
-// which is also why they cannot smuggle in a wildcard. A List is immutable; a Swapper holds the one in force.
+// which is also why they cannot smuggle in a wildcard. A List is immutable; where it may be replaced, a
+// session.Switch holds it.
 //
 // It imports codec and session.
 package acl

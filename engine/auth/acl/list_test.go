@@ -231,22 +231,3 @@ func TestBuildNamesTheRule(t *testing.T) {
 		t.Errorf("too many rules: %v", err)
 	}
 }
-
-func TestSwapperAsksTheListInForce(t *testing.T) {
-	who := session.Identity{ClientID: "c"}
-	all := func(s *Swapper) [3]bool {
-		return [3]bool{s.MayPublish(who, []byte("a")), s.MaySubscribe(who, []byte("a")), s.MayReceive(who, []byte("a"))}
-	}
-	s := NewSwapper(nil)
-	if got := all(s); got != [3]bool{true, true, true} {
-		t.Errorf("none in force: %v", got)
-	}
-	s.Swap(parse(t, "topic write a").Strict())
-	if got := all(s); got != [3]bool{true, false, false} {
-		t.Errorf("write: %v", got)
-	}
-	s.Swap(parse(t, "topic read a"))
-	if got := all(s); got != [3]bool{false, true, true} {
-		t.Errorf("read: %v", got)
-	}
-}

@@ -17,5 +17,7 @@
 // other writes whatever was appended since its last write, in one call. Both
 // end when the connection does, and Disconnect and Close wait for them.
 //
-// It imports codec and the standard library.
+// WebSocket turns a connection into one by WebSocket; a Dialer calls it.
+//
+// It imports codec, gobwas/ws and the standard library.
 package client
