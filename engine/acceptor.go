@@ -150,7 +150,7 @@ func (a *acceptors) starved(l *listener, err error) {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		l.tally.add(refusedStarved, uint64(a.reserve.shed(l)))
 	}
-	a.complain("accept", l.setup.Load().options.Name, plain(err).Error())
+	a.complain("accept", l.name(), plain(err).Error())
 }
 
 func (a *acceptors) full(s *setup, reason string) {
@@ -160,7 +160,7 @@ func (a *acceptors) full(s *setup, reason string) {
 // mistaken tells of a connection that was closed for speaking TLS. On its event loop.
 func (a *acceptors) mistaken(c *conn) {
 	if n, ok := a.quiet.may(time.Now()); ok {
-		a.log.Warn("connection refused", "remote", c.RemoteAddr(), "reason", "the client speaks TLS to a plain port", "unreported", n)
+		a.log.Warn("connection refused", "listener", c.origin.listener.name(), "remote", c.RemoteAddr(), "reason", "the client speaks TLS to a plain port", "unreported", n)
 	}
 }
 

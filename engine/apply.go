@@ -63,7 +63,7 @@ func (s *Server) Apply(options []ListenerOptions) error {
 	return nil
 }
 
-// change gives each of the listeners its options. What can fail comes before the first is changed.
+// change gives each of the listeners its options. Permissions of sockets, which can fail, come first.
 func (s *Server) change(listeners []*listener, options []ListenerOptions) error {
 	for i := range listeners {
 		a, _ := parseAddress(options[i].URL)

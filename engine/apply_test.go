@@ -194,3 +194,48 @@ func TestListenerOptionsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// Whatever state its connections are in, a server that has ended holds no descriptor.
+func TestShutdownClosesEveryDescriptor(t *testing.T) {
+	a := newAuthority(t)
+	once := func() {
+		s := serve(t, Options{Loops: 2, Listeners: []ListenerOptions{
+			{URL: "mqtts://127.0.0.1:0", TLS: a.server()}, {URL: "ws://127.0.0.1:0"}, {URL: "wss://127.0.0.1:0", TLS: a.server()},
+			{URL: "mqtt://127.0.0.1:0", Proxy: ProxyOptions{Mode: ProxyRequired}}, {URL: "unix://" + filepath.Join(t.TempDir(), "s")},
+		}})
+		var all []net.Conn
+		for _, addr := range s.Addrs() {
+			all = append(all, dial(t, addr)) // says nothing
+		}
+		s.greetings.await(t, 3)
+		done := dialTLS(t, s, a.client(""))
+		exchange(t, done, "hello")
+		all = append(all, done.NetConn(), dial(t, s.Addrs()[1]))
+		upgradeOver(t, all[len(all)-1], "")
+		s.stop()
+		for _, nc := range all {
+			_ = nc.Close()
+		}
+	}
+	once() // what the runtime opens for itself
+	before := descriptors(t)
+	once()
+	if after := descriptors(t); len(after) > len(before) {
+		t.Errorf("descriptors before: %v\nafter: %v", before, after)
+	}
+}
+
+// descriptors lists what this process has open.
+func descriptors(t *testing.T) (open []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("this system does not list the descriptors of a process: %v", err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not the one that lists
+			open = append(open, to)
+		}
+	}
+	return open
+}

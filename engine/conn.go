@@ -33,7 +33,7 @@ type conn struct {
 // nothing else is known share one, so that it costs them a pointer; the others have
 // their own, inside of their layers.
 type origin struct {
-	tally    *tally // of the listener
+	listener *listener
 	remote   string // address and port of the client, as a proxy told them; empty: those of the socket
 	userName string // the name that the client's certificate proves; empty: none
 	layers   *layers

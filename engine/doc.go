@@ -4,9 +4,11 @@
 // package moves bytes to it and from it, and tells it the time.
 //
 // It is not where packets are parsed, clients are known or messages are routed, and
-// it opens no file. It imports engine/broker (and engine/session for the policies of
-// listeners) and is the only package that imports gnet, in gnet.go alone. A program
-// that embeds the broker imports this package: New, then Run.
+// it opens no file. It imports engine/broker, engine/session for the policies of
+// listeners, and engine/proxy and engine/websocket for what is spoken below MQTT, and
+// is the only package that imports gnet, in gnet.go alone. A program that embeds the
+// broker imports this package: New, then Run. Certificates come as a *tls.Config, and
+// who may connect is asked of Options.Admit: where they come from is none of its business.
 //
 // # A turn
 //
@@ -21,25 +23,58 @@
 //
 // # A connection
 //
-// An acceptor takes it from the kernel, when the rate allows it; the gate has a place
-// for it or it is closed; the reactor duplicates its descriptor for the event loop
+// An acceptor takes it from the kernel, when the rate allows it; Options.Admit, the
+// listener's bound and the gate let it in or it is closed; the reactor duplicates its descriptor for the event loop
 // with the fewest connections (so it needs two for a moment); the loop calls Open.
 // When the broker closes it, data stops at once, Closed follows at the end of the
 // turn, and the socket gets two seconds, without the broker, to send what it holds.
 // When the socket breaks, Closed follows at once, even inside a Write.
+//
+// # Layers
+//
+// What a listener has besides MQTT comes between the acceptor and the broker:
+//
+//	listener   greeting (its own goroutine)    event loop
+//	mqtt unix  -                               socket -> broker
+//	ws         -                               socket -> request, frames -> broker
+//	mqtts      handshake                       socket -> TLS -> broker
+//	wss        handshake                       socket -> TLS -> request, frames -> broker
+//	any, with  header, then as above           as above
+//	PROXY
+//
+// Only what has to wait for its client inside of somebody else's code is greeted, and a
+// connection without any of it does not know that there is such a thing: it pays one
+// pointer, to the origin it shares with all others of its listener. layers.go has how TLS
+// is read on a loop without waiting, tlsinside.go why an idle TLS connection has no
+// buffer, greeting.go what a storm of handshakes can and cannot do. Layers have no
+// WriteDirect: their bytes are numbered, and only the owner counts.
+//
+// The roads not taken: TLS on a goroutine for each connection costs four times the memory.
+// A handshake on the loop would have to be a state machine of our own: crypto/tls cannot be
+// interrupted before it has ended. A library that copies crypto/tls to change that is late
+// with every fix.
+//
+// # Changes while it runs
+//
+// A listener is a socket and a counter; what it asks of those who connect is its setup, which
+// is immutable and swapped as a whole by Server.Apply. A connection keeps the setup that it
+// came by. So certificates, policies, bounds, proxies, and even the transport of a port change
+// without closing anything.
 //
 // # Goroutines
 //
 //	goroutine       number            ends when                     joined by
 //	event loop      Options.Loops     reactor.stop                  reactor.stop
 //	acceptor        4 a listener      its listener is closed        Run
+//	greeting        up to             it fails, a loop has its      greetings.stop
+//	                MaxHandshakes     connection, or time is up
 //	ticker          1                 Run has drained the loops     Run
 //	retry timer     short, 0-1/loop   its wake-up is queued         loop.silence
 //	                of a blocked loop
 //
 // gnet adds two goroutines of its worker pool, which belong to the process and do
 // nothing here. Nothing else is started; Run itself waits and then tidies up in this
-// order: listeners, acceptors, connections, ticker, wake-ups, event loops. After the
+// order: listeners, acceptors, greetings, connections, ticker, wake-ups, event loops. After the
 // event loops have ended, Run owns what they owned and gives each core a last turn.
 //
 // # Bounds
@@ -48,7 +83,14 @@
 //	Options.MaxConnections     descriptors - 600     accepted and closed        RefusedFull
 //	descriptors of process     the system's          accepted and closed, with  RefusedStarved,
 //	                                                 one kept in reserve        AcceptErrors, AdoptErrors
+//	ListenerOptions.           none                  accepted and closed        RefusedFull
+//	MaxConnections
 //	Options.MaxAcceptRate      none                  waits in the backlog       -
+//	Options.MaxHandshakes      1024                  the slowest is closed      HandshakesEvicted
+//	Options.HandshakeTimeout   10 s                  closed                     HandshakesTimedOut
+//	greetings that compute     half of the loops     wait for a slot            -
+//	HTTP request               8 KiB                 431                        RefusedUpgrade
+//	answers below the broker   64 KiB unread         closed                     TransportErrors
 //	callbacks before a turn    128                   the turn runs              -
 //	a closed socket's time     2 s                   the rest is dropped        -
 //	Options.ShutdownTimeout    5 s                   the rest is dropped        one line in the log

@@ -253,8 +253,20 @@ func (g *greeting) layered() error {
 		return err
 	}
 	lay.greeting, lay.pending, g.early = nil, g.early, nil
+	ackNow(g.nc)
 	g.met(lay)
 	return nil
+}
+
+// ackNow has what the client sent last acknowledged at once. Nothing is sent in return for the end of its handshake, so that
+// the kernel would wait 40 ms for something to send it with, and a client that has not turned Nagle's algorithm off, such as
+// mosquitto's, would wait as long with its CONNECT.
+func ackNow(nc net.Conn) {
+	if sc, ok := nc.(syscall.Conn); ok {
+		if rc, err := sc.SyscallConn(); err == nil {
+			_ = control(rc, quickAck) // a matter of speed only
+		}
+	}
 }
 
 // met takes note of a completed handshake.

@@ -65,7 +65,7 @@ type layers struct {
 
 // newLayers returns the layers of a connection of l from peer.
 func newLayers(l *listener, s *setup, peer netip.Addr) *layers {
-	lay := &layers{origin: origin{tally: &l.tally}}
+	lay := &layers{origin: origin{listener: l}}
 	lay.layers = lay
 	if s.ws {
 		lay.upgrade = &upgrade{setup: s, peer: peer}
@@ -149,7 +149,10 @@ func (lay *layers) hold(s *scratch, held []byte) {
 func (lay *layers) decrypt(s *scratch) {
 	n := 0
 	for {
-		m, err := lay.tls.Read(s.plain[n:])
+		m, err := 0, error(again{})
+		if !s.inside.usable || s.inside.more(lay.tls) {
+			m, err = lay.tls.Read(s.plain[n:])
+		}
 		n += m
 		if !lay.answer(s) {
 			return
@@ -210,7 +213,7 @@ func (lay *layers) upward(b []byte) {
 	if errors.Is(err, websocket.ErrClosed) {
 		err = io.EOF
 	} else {
-		lay.tally.count(transportError)
+		lay.listener.tally.count(transportError)
 	}
 	c.loop.hangUp(c, err)
 }
@@ -236,7 +239,7 @@ func (lay *layers) reply(s *scratch, b []byte) bool {
 // limit closes the connection if too much waits in it, with what waits.
 func (lay *layers) limit() {
 	if c := lay.conn; c.sock.OutboundBuffered() > answerBytesMax {
-		lay.tally.count(transportError)
+		lay.listener.tally.count(transportError)
 		c.loop.events.close(c.sock)
 	}
 }
@@ -244,7 +247,7 @@ func (lay *layers) limit() {
 // broken ends the connection for what its client sent.
 func (lay *layers) broken(err error) {
 	c := lay.conn
-	lay.tally.count(transportError)
+	lay.listener.tally.count(transportError)
 	lay.closed = true // an alert has been sent, where it can
 	c.loop.hangUp(c, err)
 }

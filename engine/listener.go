@@ -126,10 +126,13 @@ func listen(o ListenerOptions, all *tally) (*listener, error) {
 	}
 	l := &listener{Listener: nl, key: o.key()}
 	l.tally.all = all
-	l.plain.tally = &l.tally
+	l.plain.listener = l
 	l.configure(o)
 	return l, nil
 }
+
+// name is what the listener is called now.
+func (l *listener) name() string { return l.setup.Load().options.Name }
 
 // key is the same for options whose sockets are.
 func (o *ListenerOptions) key() string {

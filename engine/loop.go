@@ -175,7 +175,7 @@ func (l *loop) mistaken(c *conn, b []byte) bool {
 	if lay := c.origin.layers; lay != nil && lay.tls != nil || !looksLikeTLS(b) {
 		return false
 	}
-	c.origin.tally.count(wrongTransport)
+	c.origin.listener.tally.count(wrongTransport)
 	l.door.mistaken(c)
 	l.hangUp(c, errUnwelcome)
 	return true
@@ -204,7 +204,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.brokenBy = err
 	}
 	l.gate.leave()
-	c.origin.tally.leave()
+	c.origin.listener.tally.leave()
 	l.inside = outer
 	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
 	// callback to come.
@@ -348,8 +348,8 @@ func (l *loop) hangUp(c *conn, err error) {
 		return
 	}
 	c.peer = nil
-	l.end(c)
 	l.core.Closed(peer, err, l.now)
+	l.end(c)
 }
 
 // errUnwelcome ends a connection that was refused.

@@ -128,7 +128,7 @@ func connect(l *loop) *fakeSocket {
 		panic("gate is full")
 	}
 	s := &fakeSocket{}
-	s.conn = &conn{sock: s, loop: l, origin: &origin{tally: new(tally)}}
+	s.conn = &conn{sock: s, loop: l, origin: &origin{listener: new(listener)}}
 	l.open(s.conn, nil, nil)
 	return s
 }

@@ -80,7 +80,7 @@ func (g *greeting) believe(p *ProxyOptions, h proxy.Header) error {
 	case p.RequireCertificate && !h.TLS.Verified():
 		return refusal{refusedProxy, "the proxy has verified no certificate of the client"}
 	}
-	o := &origin{tally: &g.listener.tally}
+	o := &origin{listener: g.listener}
 	if h.Kind == proxy.TCP {
 		o.remote = h.Source.String()
 	}

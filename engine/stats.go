@@ -112,7 +112,7 @@ func (s *Server) ListenerStats() []ListenerStats {
 	s.mu.Unlock()
 	var all []ListenerStats
 	for _, l := range listeners {
-		all = append(all, ListenerStats{Name: l.setup.Load().options.Name, Address: l.Addr().String(), Stats: l.tally.stats()})
+		all = append(all, ListenerStats{Name: l.name(), Address: l.Addr().String(), Stats: l.tally.stats()})
 	}
 	return all
 }

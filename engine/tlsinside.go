@@ -54,12 +54,36 @@ func (in *tlsInside) raw(c *tls.Conn) *bytes.Buffer {
 	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), in.rawInput))
 }
 
+// handshake returns the buffer of messages of the handshake, which may also come after it.
+func (in *tlsInside) handshake(c *tls.Conn) *bytes.Buffer {
+	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), in.hand))
+}
+
+// more tells whether c can decrypt something, or has to refuse what it cannot: asking it in vain costs an allocation.
+func (in *tlsInside) more(c *tls.Conn) bool {
+	const header, most = 5, 16384 + 2048
+	if in.decrypted(c).Len() > 0 {
+		return true
+	}
+	b := in.raw(c).Bytes()
+	if len(b) < header {
+		return false
+	}
+	n := int(b[3])<<8 | int(b[4])
+	return n > most || len(b) >= header+n
+}
+
+// decrypted returns what c has decrypted and not been asked for.
+func (in *tlsInside) decrypted(c *tls.Conn) *bytes.Reader {
+	return (*bytes.Reader)(unsafe.Add(unsafe.Pointer(c), in.input))
+}
+
 // trim lets go of what an idle connection does not need.
 func (in *tlsInside) trim(c *tls.Conn) {
-	if input := (*bytes.Reader)(unsafe.Add(unsafe.Pointer(c), in.input)); input.Len() == 0 {
+	if input := in.decrypted(c); input.Len() == 0 {
 		*input = bytes.Reader{}
 	}
-	if hand := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c), in.hand)); hand.Len() == 0 {
+	if hand := in.handshake(c); hand.Len() == 0 {
 		*hand = bytes.Buffer{}
 	}
 }

@@ -33,7 +33,7 @@ func (lay *layers) request(b []byte) (rest []byte) {
 		return nil
 	case http.StatusSwitchingProtocols:
 		if !lay.introduced(u, &r) {
-			lay.tally.count(refusedAdmit)
+			lay.listener.tally.count(refusedAdmit)
 			c.loop.hangUp(c, errUnwelcome)
 			return nil
 		}
@@ -42,7 +42,7 @@ func (lay *layers) request(b []byte) (rest []byte) {
 		lay.send(s, answer)
 		return rest
 	default:
-		lay.tally.count(refusedUpgrade)
+		lay.listener.tally.count(refusedUpgrade)
 		c.loop.door.refused(c, u.setup, r.Reason)
 		if lay.send(s, answer) {
 			c.loop.hangUp(c, errUnwelcome)

@@ -9,3 +9,8 @@ import (
 func bindToInterface(fd int, name string) error {
 	return os.NewSyscallError("setsockopt", syscall.BindToDevice(fd, name))
 }
+
+// quickAck sends the acknowledgement that the TCP socket fd puts off.
+func quickAck(fd int) error {
+	return os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1))
+}
