@@ -96,7 +96,7 @@ listen plain
 				p           *pair
 				topic, want string
 			}{
-				{&rajan, "own/rajan", "RC:0"}, {&rajan, "own/sita", "RC:135"}, {&sita, "own/sita", "RC:0"}, {&sita, "own/rajan", "RC:135"},
+				{&rajan, "own/rajan", "RC:16"}, {&rajan, "own/sita", "RC:135"}, {&sita, "own/sita", "RC:16"}, {&sita, "own/rajan", "RC:135"},
 			} {
 				if r := may(ended, c.p, c.topic); !strings.Contains(r.stdout, c.want) {
 					t.Errorf("%s publishes to %s: want %s: %v", c.p.parsed.Subject.CommonName, c.topic, c.want, r)
