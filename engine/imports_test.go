@@ -24,6 +24,11 @@ func TestImportTable(t *testing.T) {
 		"engine/websocket":            {},
 		"engine/auth/acl":             {"codec", "engine/session"},
 		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
+		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work"},
+		"engine/auth/httpclient":      {},
+		"engine/auth/jwt":             {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
+		"engine/auth/webhook":         {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
+		"engine/auth/work":            {},
 		"engine/broker":               {"codec", "router", "engine/session"},
 		"engine/guard":                {"codec", "engine/session"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
@@ -42,6 +47,7 @@ func TestImportTable(t *testing.T) {
 		"golang.org/x/text":                 {"engine/auth"},
 		"golang.org/x/crypto":               {"engine/auth/password"},
 		"golang.org/x/term":                 {"cmd/gannet"},
+		"github.com/golang-jwt/jwt/v5":      {"engine/auth/jwt"},
 	}
 	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin", "engine/certs"}
 

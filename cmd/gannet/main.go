@@ -81,6 +81,8 @@ func (p *process) run(ctx context.Context, args []string) int {
 		return p.pub(ctx, rest)
 	case "sub":
 		return p.sub(ctx, rest)
+	case "convert":
+		return p.convert(rest)
 	case "store":
 		return p.store(ctx, rest)
 	case "passwd":
@@ -92,7 +94,7 @@ func (p *process) run(ctx context.Context, args []string) int {
 	case "help":
 		return p.help(ctx, rest)
 	default:
-		fmt.Fprintf(p.stderr, "gannet: unknown command %q: write gannet serve, pub, sub, store, passwd, bench, version or help\n", name)
+		fmt.Fprintf(p.stderr, "gannet: unknown command %q: write gannet serve, pub, sub, convert, store, passwd, bench, version or help\n", name)
 		return statusConfiguration
 	}
 }
@@ -111,9 +113,10 @@ const overview = `gannet is an MQTT 3.1, 3.1.1 and 5.0 broker.
   gannet [serve] [flags]   run the broker; without flags on mqtt://127.0.0.1:1883
   gannet pub [flags]       publish messages (gannet pub -t greetings -m "Hello world")
   gannet sub [flags]       print messages as they come (gannet sub -t greetings)
+  gannet convert FILE      turn a mosquitto.conf into Gannet's own format (gannet convert --help)
   gannet store SUBCOMMAND  look at the store of a broker, mend it, copy it (gannet store --help)
   gannet passwd FILE USER  set a password in a password file (gannet passwd --help)
   gannet bench load        measure brokers on the same loads (gannet bench load --help)
   gannet version           print the version
-  gannet help COMMAND      explain the flags of serve, pub, sub, store, passwd or bench
+  gannet help COMMAND      explain the flags of serve, pub, sub, convert, store, passwd or bench
 `

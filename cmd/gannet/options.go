@@ -34,6 +34,7 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	b := &o.Broker
 	b.MaxConnectBytes = int(c.MaxConnectSize)
 	b.ConnectTimeout = c.ConnectTimeout
+	b.MaxLoopLag = c.MaxLoopLag
 	b.MaxSessions = c.MaxSessions
 	b.MaxOutboundBytes = toInt(c.MaxOutboundBytes)
 	b.MaxRetained = c.MaxRetainedMessages
@@ -48,6 +49,7 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	s.TopicAliasMaximum = c.TopicAliasMaximum
 	s.TopicAliasOut = c.TopicAliasMaximumOut
 	s.MaxPacketSize = c.MaxPacketSize
+	s.MaxPayload = toInt(c.MaxPayload)
 	s.MaxKeepAliveSecs = c.MaxKeepAlive
 	s.MaxSessionExpiry = c.MaxSessionExpiry
 	s.MaxQoS = codec.QoS(c.MaxQoS)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
+	"os/user"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
@@ -20,7 +18,7 @@ import (
 
 // serve is the subcommand `gannet serve`: it runs the broker until ctx ends.
 func (p *process) serve(ctx context.Context, args []string) int {
-	c, err := config.Load(config.Source{Args: args, Environ: p.environ, ReadFile: os.ReadFile})
+	c, err := config.Load(p.configSource(args))
 	if errors.Is(err, config.ErrHelp) {
 		return p.serveHelp()
 	}
@@ -34,17 +32,19 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		return statusConfiguration
 	}
 	if checkOnly {
-		fmt.Fprintln(p.stdout, "gannet: the configuration is sound")
-		return statusSuccess
+		return p.printConfig(&c)
 	}
-	lines := newLogWriter(p.stderr)
-	defer lines.Close()
-	log := newLogger(lines, &c)
-	err = p.runServer(ctx, &c, users, log)
+	log, err := openLogging(&c, p.stdout, p.stderr)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "gannet: %v\n", err)
+		return statusConfiguration
+	}
+	defer log.Close()
+	err = p.runServer(ctx, &c, users, p.newReloader(args, &c, log))
 	var cannot unusable
 	switch {
 	case errors.As(err, &cannot):
-		lines.Close() // what the store had to say comes before
+		log.Close() // what the store had to say comes before
 		fmt.Fprintf(p.stderr, "gannet: %v\n", cannot)
 		return statusConfiguration
 	case err != nil:
@@ -52,6 +52,15 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		return statusFailure
 	}
 	log.Info("broker stopped")
+	return statusSuccess
+}
+
+// printConfig prints all that is in force, secrets hidden.
+func (p *process) printConfig(c *config.Config) int {
+	fmt.Fprintln(p.stdout, "# gannet: the configuration is sound")
+	if config.Write(p.stdout, c, config.Everything) != nil {
+		return statusFailure
+	}
 	return statusSuccess
 }
 
@@ -75,16 +84,30 @@ func loadUsers(c *config.Config) (*auth.Scram, error) {
 	return auth.NewScram(users, auth.ScramConfig{}), nil
 }
 
-func newLogger(w io.Writer, c *config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
+// newReloader makes what reads the configuration again. Warnings go to the log then.
+func (p *process) newReloader(args []string, c *config.Config, log *logging) *reloader {
+	source := p.configSource(args)
+	source.Warn = func(line string) { log.Warn("configuration", "reason", line) }
+	return &reloader{load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log}
 }
 
 // runServer opens the store and the listeners, serves until ctx ends and closes what it opened. users may be nil.
-func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.Scram, log *slog.Logger) error {
+func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.Scram, r *reloader) (err error) {
+	log := r.log.Logger
+	if r.account, err = findAccount(c.User, os.Geteuid(), user.Lookup); err != nil {
+		return unusable{err}
+	}
+	if c.PIDFile != "" {
+		remove, err := writePIDFile(c.PIDFile)
+		if err != nil {
+			return unusable{err}
+		}
+		defer func() {
+			if err := remove(); err != nil {
+				log.Warn("pid-file not removed", "reason", err)
+			}
+		}()
+	}
 	memory := engine.KeepMemory(c.GOGC)
 	defer memory.Stop()
 	if c.MemoryLimit > 0 {
@@ -93,20 +116,57 @@ func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.S
 	var methods []session.EnhancedMethod
 	if users != nil {
 		methods = append(methods, scramMethod{users})
-		defer reloadOnHangup(c.ScramUsers, users, log)()
+		r.apply = append(r.apply, func(next *config.Config) error { return reloadUsers(next.ScramUsers, users, log) })
 	}
 	options := engineOptions(c, methods)
 	engine.TuneRuntime(options.Loops)
+	if err := becomeUser(r.account, c, r.log); err != nil {
+		return unusable{err}
+	}
 	keeper, err := openKeeper(c, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.serveClients(ctx, c, options, keeper, memory, log), keeper.close())
+	return errors.Join(p.serveClients(ctx, c, options, keeper, memory, r), keeper.close())
+}
+
+// becomeUser gives a what it needs, and has the process work as a from here on, with root in reserve for the ports. a may be nil.
+func becomeUser(a *account, c *config.Config, log *logging) error {
+	if a == nil {
+		return nil
+	}
+	if c.Durability != config.Off {
+		if err := a.makeFolder(c.DataDir); err != nil {
+			return fmt.Errorf("data-dir: %w", err)
+		}
+	}
+	if err := log.giveTo(a); err != nil {
+		return err
+	}
+	return a.lower()
+}
+
+// listenAs makes the server, which binds its ports as root if the process was started as that, and gives root up.
+func listenAs(a *account, c *config.Config, keeper *keeper, options engine.Options, log *slog.Logger) (server *engine.Server, err error) {
+	err = a.raised(func() error {
+		if server, err = keeper.newServer(options, log); err != nil || a == nil || c.Durability == config.Off {
+			return err
+		}
+		return a.takeFiles(c.DataDir)
+	})
+	if err == nil {
+		err = a.drop()
+	}
+	if err != nil && server != nil {
+		err = errors.Join(err, server.Close())
+	}
+	return server, err
 }
 
 // serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
-func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, log *slog.Logger) error {
-	server, err := keeper.newServer(options, log)
+func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, r *reloader) error {
+	log := r.log.Logger
+	server, err := listenAs(r.account, c, keeper, options, log)
 	if err != nil {
 		return err
 	}
@@ -124,6 +184,8 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
 	defer publishSys(server, time.Duration(c.SysIntervalSeconds)*time.Second).Stop()
+	r.manager = manager
+	defer r.onHangup()()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
@@ -139,36 +201,16 @@ func (m scramMethod) Begin(clientID, userName string) session.Exchange {
 	return m.Scram.Begin(clientID, userName)
 }
 
-// reloadOnHangup reads the users file again at each SIGHUP until the function it
-// returns is called. A file with a mistake changes nothing.
-func reloadOnHangup(path string, users *auth.Scram, log *slog.Logger) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	quit, joined := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(joined)
-		for {
-			select {
-			case <-hangups:
-				reload(path, users, log)
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(hangups)
-		close(quit)
-		<-joined
+// reloadUsers reads the users file again. A file with a mistake changes nothing.
+func reloadUsers(path string, users *auth.Scram, log *slog.Logger) error {
+	if path == "" {
+		return errors.New("scram-users: it cannot be taken away from a running broker: start it again, or empty the file")
 	}
-}
-
-func reload(path string, users *auth.Scram, log *slog.Logger) {
 	fresh, err := auth.LoadUsers(path)
 	if err != nil {
-		log.Error("users not read again, the old ones stay", "reason", err)
-		return
+		return fmt.Errorf("scram-users: %w", err)
 	}
 	users.SetUsers(fresh)
 	log.Info("users read again", "file", path, "users", fresh.Len())
+	return nil
 }

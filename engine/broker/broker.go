@@ -134,7 +134,9 @@ func (b *Broker) Reconfigure(o Options) {
 }
 
 // tells reports whether what becomes of each connection is logged, and tell logs it. The address alone costs more than a small packet.
-func (b *Broker) tells() bool { return b.log.Enabled(context.Background(), b.options().ConnectionLevel) }
+func (b *Broker) tells() bool {
+	return b.log.Enabled(context.Background(), b.options().ConnectionLevel)
+}
 
 func (b *Broker) tell(what string, args ...any) {
 	b.log.Log(context.Background(), b.options().ConnectionLevel, what, args...)

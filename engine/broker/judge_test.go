@@ -205,3 +205,20 @@ func TestTakenOverIsTold(t *testing.T) {
 		t.Errorf("told %q", told)
 	}
 }
+
+func TestVerdictThatExpiresDisconnects(t *testing.T) {
+	r, j := newRig(t, 1, nil), &slowJudge{}
+	w := r.dialJudged(j)
+	w.send(hello("a"))
+	j.answer(session.Verdict{Expires: r.now + session.Seconds(100)})
+	r.settle()
+	w.expect(codec.TypeConnack)
+	r.pass(session.Seconds(98))
+	if w.closed {
+		t.Fatal("closed before its time")
+	}
+	r.pass(session.Seconds(4))
+	if f := w.expect(codec.TypeDisconnect); f.Body[0] != byte(codec.NotAuthorized) || !w.closed {
+		t.Errorf("DISCONNECT % x, closed %t", f.Body, w.closed)
+	}
+}

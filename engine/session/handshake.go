@@ -199,10 +199,12 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 	if v.ClientID != "" {
 		hello.ClientID = v.ClientID
 	}
-	if v.Authorizer != nil {
-		access := *hello.access
-		access.Authorizer = v.Authorizer
-		hello.access = &access
+	if v.Authorizer != nil || v.Expires != 0 { // few clients have an Access of their own, and no session is larger for those that do
+		own := *hello.access
+		if own.until = v.Expires; v.Authorizer != nil {
+			own.Authorizer = v.Authorizer
+		}
+		hello.access = &own
 	}
 	return h.accept(cfg, out)
 }

@@ -34,6 +34,8 @@ type Access struct {
 	MaxQoS     *codec.QoS // announced and enforced in place of a higher one of Config; nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
 	DropWills  bool       // a will that its client may not publish is dropped and counted; else its CONNECT is refused
+
+	until Time // when what let this one client in runs out; 0 = never
 }
 
 // VersionSet is a set of protocol versions.
@@ -68,6 +70,7 @@ type Verdict struct {
 	UserName   string           // whom the client is taken for; empty: as it said
 	ClientID   string           // the Client Identifier it gets; empty: as it said
 	Authorizer Authorizer       // for this client only; nil: that of the listener
+	Expires    Time             // when it runs out: a client that is still connected then is disconnected with 0x87; 0 = never
 }
 
 // Authenticator judges Credentials.
@@ -108,6 +111,14 @@ func (a *Access) maxQoS(cfg *Config) codec.QoS {
 		return cfg.MaxQoS
 	}
 	return min(*a.MaxQoS, cfg.MaxQoS)
+}
+
+// deniedAt is when the verdict on a connected client runs out.
+func (s *Session) deniedAt() Time {
+	if s.access == nil || s.access.until == 0 {
+		return Never
+	}
+	return s.access.until
 }
 
 func (s *Session) mountPoint() string {

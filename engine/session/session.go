@@ -414,7 +414,7 @@ func (s *Session) end(out *Output) {
 func (s *Session) Deadline() Time {
 	switch s.phase {
 	case connected:
-		due := s.aliveUntil()
+		due := min(s.aliveUntil(), s.deniedAt())
 		if s.more != nil && s.more.paced != nil {
 			due = min(due, s.more.paced.frames[0].due)
 		}
@@ -436,7 +436,7 @@ func (s *Session) aliveUntil() Time {
 	return s.mark + Time(s.keepAlive)*1500
 }
 
-// Tick lets time pass: keep alive, delayed answers, will delay, session expiry.
+// Tick lets time pass: keep alive, delayed answers, the end of a verdict, will delay, session expiry.
 func (s *Session) Tick(now Time, out *Output) {
 	switch s.phase {
 	case connected:
@@ -445,6 +445,9 @@ func (s *Session) Tick(now Time, out *Output) {
 		}
 		if s.aliveUntil() <= now {
 			s.closeWith(codec.KeepAliveTimeout, "MQTT-3.1.2-22", "keep alive timeout", out)
+		}
+		if s.deniedAt() <= now {
+			s.closeWith(codec.NotAuthorized, "", "what it was let in with has expired", out)
 		}
 	case parked:
 		if s.will != nil && s.will.Due <= now {

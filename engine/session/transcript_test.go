@@ -394,6 +394,9 @@ func (p *player) verdict(t *testing.T, d *datadriven.TestData) {
 	if d.HasArg("mute") {
 		v.Authorizer = mute{}
 	}
+	if d.HasArg("expires") {
+		v.Expires = p.now + Seconds(uint32(num(t, d, "expires", 0)))
+	}
 	if !p.hs.Judging() {
 		t.Error("a verdict that nobody waits for")
 	}

@@ -17,6 +17,10 @@ type Access struct {
 	ACLFile      string // as mosquitto reads it; empty: none
 	ScramUsers   string // path; empty: no user file
 
+	// LenientACL is how mosquitto takes its ACL file: a SUBSCRIBE that can bring nothing is granted, and a Will that may not be
+	// published is dropped, instead of saying no.
+	LenientACL bool
+
 	JWT  JWT
 	HTTP HTTP
 

@@ -25,6 +25,9 @@ func accessSettings() []setting[Access] {
 		{groupListeners, "acl-file", text("FILE", func(a *Access) *string { return &a.ACLFile }),
 			"What clients may publish and receive, as mosquitto has it in acl_file. Without one, everything.",
 			"PUBLISH: 0x87 Not authorized, and the message goes nowhere; deliveries are left out."},
+		{groupListeners, "acl-strict", negated(func(a *Access) *bool { return &a.LenientACL }),
+			"Whether a SUBSCRIBE that could bring nothing, and a CONNECT with a Will that may not be published, are refused; otherwise they are " +
+				"granted, as by mosquitto, and nothing comes of them.", ""},
 		{groupListeners, "scram-users", text("FILE", func(a *Access) *string { return &a.ScramUsers }),
 			"Users for SCRAM-SHA-256 (MQTT 5.0 enhanced authentication), a line each: " +
 				"USER:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY.", ""},

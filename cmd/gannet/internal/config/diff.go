@@ -36,13 +36,14 @@ func (c Change) String() string {
 // keyListener is the Key of a listener that comes or goes.
 const keyListener = "listener"
 
-// liveSettings are those of the whole broker, beside access, that a running broker can take on.
-func liveSettings() []string {
+// startSettings are those of the whole broker that only a start takes on: what the store, the event loops and the acceptors are made
+// with, and the process itself. The broker takes its other limits on while it runs.
+func startSettings() []string {
 	return []string{
-		"log-level", "log-format", "log-dest", "log-facility", "log-timestamp", "log-timestamp-format",
-		"connect-rate", "connect-burst", "max-login-failures", "max-address-failures", "failure-half-life", "first-ban", "max-ban",
-		"ban-half-life", "flap-connects", "flap-window", "flap-pause", "guard-exempt", "guard-loopback", "ban-file", "clientid-prefix",
-		"gogc", "memory-limit",
+		"data-dir", "durability", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",
+		"max-connections", "max-accept-rate", "max-handshakes", "handshake-timeout", "max-topic-length", "max-topic-levels", "loops",
+		"shutdown-timeout", "gogc", "memory-limit", "guard-tracked", "sys-interval", "user", "pid-file",
+		"log-dest", "log-facility", "log-format", "log-timestamp", "log-timestamp-format",
 	}
 }
 
@@ -51,12 +52,11 @@ func liveSettings() []string {
 // are not compared.
 func Diff(old, next *Config) []Change {
 	var out []Change
-	live := append(names(accessSettings()), liveSettings()...)
 	for _, s := range settings() {
 		if s.name == "listen" || s.name == "in-memory" {
 			continue
 		}
-		out = append(out, s.changes(old, next, "", slices.Contains(live, s.name))...)
+		out = append(out, s.changes(old, next, "", !slices.Contains(startSettings(), s.name))...)
 	}
 	for i := range old.Listen {
 		before := &old.Listen[i]

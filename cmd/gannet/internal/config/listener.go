@@ -186,6 +186,9 @@ func ParseListener(text string) (Listener, error) {
 
 // parseAddress reads a URL without a query.
 func parseAddress(text string) (Listener, error) {
+	if strings.ContainsFunc(text, isControl) {
+		return Listener{}, fmt.Errorf("%q has a control character in it: remove it", text)
+	}
 	word, rest, found := strings.Cut(text, "://")
 	if !found {
 		return Listener{}, fmt.Errorf("%q has no scheme: write mqtt://HOST:PORT", text)

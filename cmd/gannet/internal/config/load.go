@@ -15,8 +15,8 @@ const (
 	testFlag       = "test-config" // mosquitto's word for it
 )
 
-// maxFileBytes bounds a configuration file.
-const maxFileBytes = 4 << 20
+// MaxFileBytes bounds a configuration file. A larger one is an error, so that a caller of Load need read no more than one byte beyond.
+const MaxFileBytes = 4 << 20
 
 // ErrHelp is returned by Load when the arguments ask for help.
 var ErrHelp = errors.New("help requested")
@@ -103,8 +103,8 @@ func loadFile(c *Config, table []setting[Config], path string, source *Source, m
 	if err != nil {
 		return fmt.Errorf("flag --%s: %w", configFlag, err)
 	}
-	if len(content) > maxFileBytes {
-		return fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), maxFileBytes)
+	if len(content) > MaxFileBytes {
+		return fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), MaxFileBytes)
 	}
 	format, err := detect(path, string(content))
 	if err != nil {

@@ -87,7 +87,7 @@ func TestEverySettingIsReadFromEverySource(t *testing.T) {
 		"receive-maximum": "7", "topic-alias-maximum": "5", "topic-alias-maximum-out": "6", "max-sessions": "99", "max-session-expiry": "7d",
 		"max-subscriptions": "12", "max-inflight": "13", "shared-strategy": "sticky", "max-queued-messages": "14", "max-queued-bytes": "15",
 		"max-group-queued-messages": "16", "max-group-queued-bytes": "17KiB", "queue-qos0": "true", "max-outbound-bytes": "32KiB",
-		"max-retained-messages": "18", "max-retained-bytes": "19", "log-format": "json", "log-level": "debug", "loops": "3",
+		"max-retained-messages": "18", "max-retained-bytes": "19", "log-format": "json", "acl-strict": "false", "log-level": "debug", "loops": "3",
 		"shutdown-timeout": "1m", "gogc": "100", "memory-limit": "1GiB",
 		"allow-zero-length-clientid": "false", "auto-id-prefix": "x-", "password-file": "pw", "acl-file": "acl", "auth-order": "http",
 		"jwt-secret-file": "f", "jwt-secret": "s", "jwt-secret-base64": "true", "jwt-key-file": "k", "jwt-jwks-file": "j",

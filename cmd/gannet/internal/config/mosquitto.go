@@ -56,11 +56,18 @@ type mosquitto struct {
 	files, bytes  int // included
 }
 
+// mosquittoAccess is what is not mentioned of access.
+func mosquittoAccess() Access {
+	a := defaultAccess()
+	a.LenientACL = true
+	return a
+}
+
 // loadMosquitto applies a mosquitto.conf to c, which holds the defaults.
 func loadMosquitto(c *Config, path, content string, source *Source, mentions map[string]string) error {
 	m := &mosquitto{
 		c: c, source: source, options: make(map[string]*option), main: true, once: make(map[string]string),
-		access: defaultAccess(), general: newDraft(path),
+		access: mosquittoAccess(), general: newDraft(path),
 	}
 	table := mosquittoOptions()
 	for i := range table {
@@ -97,8 +104,8 @@ func (m *mosquitto) line(line string) error {
 	if line == "" || line[0] == '#' {
 		return nil
 	}
-	if strings.ContainsRune(line, 0) {
-		return m.mistake("a zero byte in the line")
+	if strings.ContainsFunc(line, isControl) {
+		return fmt.Errorf("%s: there is a control character in the line: remove it", m.where)
 	}
 	name, rest := cutWord(line)
 	m.option = m.options[name]
@@ -163,6 +170,9 @@ func (m *mosquitto) warn(text string) { m.source.warn(m.where + ": " + text) }
 
 // note says something about the option of the line.
 func (m *mosquitto) note(text string) { m.warn(m.option.name + ": " + text) }
+
+// isControl reports whether r has no place in a line of text.
+func isControl(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }
 
 // cutWord cuts the first word off. Blanks around the rest are not part of it.
 func cutWord(text string) (word, rest string) {
@@ -254,9 +264,9 @@ func (m *mosquitto) includeFile(name string) error {
 	}
 	m.files++
 	m.bytes += len(content)
-	if m.files > maxIncluded || m.bytes > maxIncludedBytes || len(content) > maxFileBytes {
+	if m.files > maxIncluded || m.bytes > maxIncludedBytes || len(content) > MaxFileBytes {
 		return m.mistake(fmt.Sprintf("%s: too much to include: %d files and %d bytes are allowed, and %d in one file",
-			name, maxIncluded, maxIncludedBytes, maxFileBytes))
+			name, maxIncluded, maxIncludedBytes, MaxFileBytes))
 	}
 	where, option := m.where, m.option
 	if err := m.read(name, string(content)); err != nil {

@@ -53,6 +53,7 @@ include_dir /etc/mosquitto/conf.d
 		t.Fatal(err)
 	}
 	want := Default()
+	want.LenientACL = true
 	want.PIDFile, want.DataDir, want.LogDest = "/run/mosquitto/mosquitto.pid", "/var/lib/mosquitto/gannet", []string{"file:/var/log/mosquitto/mosquitto.log"}
 	want.User, want.AllowAnonymous = "mosquitto,nobody", Yes
 	if !reflect.DeepEqual(c, want) {
@@ -120,7 +121,7 @@ func TestConfListeners(t *testing.T) {
 }
 
 func access(change func(*Access)) *Access {
-	a := defaultAccess()
+	a := mosquittoAccess()
 	change(&a)
 	return &a
 }
@@ -175,6 +176,7 @@ func TestConfSettings(t *testing.T) {
 			continue
 		}
 		want := Default()
+		want.LenientACL = true
 		want.DataDir, want.Durability, want.InMemory, want.User, want.AllowAnonymous = "gannet", Off, true, "mosquitto,nobody", Yes
 		test.change(&want)
 		c.Listen, want.Listen = nil, nil

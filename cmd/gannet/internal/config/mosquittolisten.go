@@ -24,7 +24,7 @@ type draft struct {
 }
 
 func newDraft(where string) draft {
-	return draft{where: where, lines: make(map[string]string), access: defaultAccess(), protocol: "mqtt", maxQoS: -1, topicAliases: -1}
+	return draft{where: where, lines: make(map[string]string), access: mosquittoAccess(), protocol: "mqtt", maxQoS: -1, topicAliases: -1}
 }
 
 // at is the line of an option of d.
@@ -79,7 +79,7 @@ func (m *mosquitto) finish(path string) error {
 		drafts = append(drafts[:len(drafts):len(drafts)], &m.general)
 	}
 	if m.perListener {
-		m.access = defaultAccess()
+		m.access = mosquittoAccess()
 	}
 	anonymous := choose(m.openedAt == "")
 	if m.access.AllowAnonymous == Unset {
