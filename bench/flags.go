@@ -24,9 +24,13 @@ type options struct {
 	budget      budget
 	listEntries bool
 
-	// Of idle and store.
+	// Of idle, store and secure.
 	steps  []int
 	settle time.Duration
+
+	// Of secure.
+	loads       []secureLoad
+	certificate *certificate
 
 	// Of durable and store.
 	parent string // of the folders that brokers keep their data in
