@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
@@ -31,6 +32,9 @@ func engineOptions(c *config.Config) engine.Options {
 	b.MaxConnectBytes = int(c.MaxConnectSize)
 	b.ConnectTimeout = c.ConnectTimeout
 	b.MaxLoopLag = c.MaxLoopLag
+	if c.LogConnections {
+		b.ConnectionLevel = slog.LevelInfo
+	}
 	b.MaxSessions = c.MaxSessions
 	b.MaxOutboundBytes = toInt(c.MaxOutboundBytes)
 	b.MaxRetained = c.MaxRetainedMessages

@@ -29,6 +29,7 @@ type Config struct {
 
 	LogFormat          LogFormat
 	LogLevel           slog.Level
+	LogConnections     bool
 	LogDest            []string // "stderr", "stdout", "syslog" or "file:" and a path; empty: nowhere
 	LogFacility        string   // of syslog
 	LogTimestamp       bool
@@ -76,6 +77,9 @@ type Config struct {
 	MaxByteRate        int64  // likewise
 	ClientIDPrefix     string // of every Client Identifier; empty: any
 	SysIntervalSeconds int    // 0: never
+
+	HTTPListen []string // HOST:PORT
+	HTTPDir    string   // path; empty: no files
 
 	User    string // names with commas between, the first that exists counts; empty: stay who we are
 	PIDFile string // empty: none

@@ -73,6 +73,7 @@ func loadMosquitto(c *Config, path, content string, source *Source, mentions map
 	for i := range table {
 		m.options[table[i].name] = &table[i]
 	}
+	c.LogConnections = true // as mosquitto does
 	if err := m.read(path, content); err != nil {
 		return err
 	}
