@@ -8,7 +8,7 @@ import (
 // gate counts the connections of a server and refuses those above its bound. Safe
 // for concurrent use.
 type gate struct {
-	max  int64
+	max  atomic.Int64
 	open atomic.Int64
 
 	draining atomic.Bool
@@ -17,12 +17,14 @@ type gate struct {
 }
 
 func newGate(maxConnections int) *gate {
-	return &gate{max: int64(maxConnections), empty: make(chan struct{})}
+	g := &gate{empty: make(chan struct{})}
+	g.max.Store(int64(maxConnections))
+	return g
 }
 
 // enter takes a place for one connection; false if all are taken.
 func (g *gate) enter() bool {
-	if g.open.Add(1) <= g.max {
+	if g.open.Add(1) <= g.max.Load() {
 		return true
 	}
 	g.leave()

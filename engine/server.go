@@ -82,6 +82,11 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 	return s, nil
 }
 
+// SetMaxConnections replaces Options.MaxConnections, with its default for 0. Connections beyond it stay. Safe for concurrent use.
+func (s *Server) SetMaxConnections(n int) {
+	s.gate.max.Store(int64(Options{MaxConnections: n}.withDefaults().MaxConnections))
+}
+
 // Broker returns the broker inside, for whoever publishes into it or asks it.
 func (s *Server) Broker() *broker.Broker { return s.broker }
 

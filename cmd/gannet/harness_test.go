@@ -14,7 +14,6 @@ import (
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
 	"github.com/gannetmq/gannet/engine"
-	"github.com/gannetmq/gannet/engine/session"
 )
 
 // startBroker runs a broker in this process, configured by flags, on a port of
@@ -25,15 +24,13 @@ func startBroker(t *testing.T, flags ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, err := loadUsers(&c)
+	admission := newAdmission(slog.New(slog.DiscardHandler))
+	ch, err := admission.prepare(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var methods []session.EnhancedMethod
-	if users != nil {
-		methods = append(methods, scramMethod{users})
-	}
-	server, err := engine.New(engineOptions(&c, methods), slog.New(slog.DiscardHandler))
+	admission.commit(ch)()
+	server, err := engine.New(admission.options(&c, ch), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +42,7 @@ func startBroker(t *testing.T, flags ...string) []string {
 		if err := <-ended; err != nil {
 			t.Errorf("broker: %v", err)
 		}
+		admission.close()
 	})
 	return addressFlags(server.Addrs()[0])
 }

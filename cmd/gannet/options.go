@@ -8,20 +8,14 @@ import (
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine"
 	"github.com/gannetmq/gannet/engine/broker"
-	"github.com/gannetmq/gannet/engine/session"
 )
 
 // engineOptions turns the settings into the engine's options. Every setting that
-// is not about the process itself is mentioned here once.
-func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Options {
+// is neither about the process itself nor about who may do what is mentioned here once;
+// the latter are in admission.go.
+func engineOptions(c *config.Config) engine.Options {
 	o := engine.DefaultOptions()
 	o.Listeners = nil
-	for _, l := range c.Listen {
-		o.Listeners = append(o.Listeners, engine.ListenerOptions{
-			URL:    l.String(),
-			Policy: session.Policy{AllowAnonymous: c.Anonymous(l), Methods: methods, NewClientID: broker.NewClientID},
-		})
-	}
 	if c.Loops > 0 {
 		o.Loops = c.Loops
 	}
@@ -29,6 +23,8 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 		o.MaxConnections = c.MaxConnections
 	}
 	o.MaxAcceptRate = c.MaxAcceptRate
+	o.MaxHandshakes = c.MaxHandshakes
+	o.HandshakeTimeout = c.HandshakeTimeout
 	o.ShutdownTimeout = c.ShutdownTimeout
 
 	b := &o.Broker
@@ -49,7 +45,6 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	s.TopicAliasMaximum = c.TopicAliasMaximum
 	s.TopicAliasOut = c.TopicAliasMaximumOut
 	s.MaxPacketSize = c.MaxPacketSize
-	s.MaxPayload = toInt(c.MaxPayload)
 	s.MaxKeepAliveSecs = c.MaxKeepAlive
 	s.MaxSessionExpiry = c.MaxSessionExpiry
 	s.MaxQoS = codec.QoS(c.MaxQoS)
@@ -62,6 +57,9 @@ func engineOptions(c *config.Config, methods []session.EnhancedMethod) engine.Op
 	s.QueueWindow = c.QueueWindow
 	s.QueueWindowBytes = toInt(c.QueueWindowBytes)
 	s.QueueQoS0 = c.QueueQoS0
+	s.MaxPayload = toInt(c.MaxPayload)
+	s.MaxMessageRate = uint32(min(c.MaxMessageRate, math.MaxUint32))
+	s.MaxByteRate = uint32(min(c.MaxByteRate, math.MaxUint32))
 	return o
 }
 

@@ -22,24 +22,35 @@ type reloader struct {
 	apply []func(next *config.Config) error
 }
 
-// onHangup reloads at each SIGHUP until the function it returns is called, which joins the goroutine.
-func (r *reloader) onHangup() (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+// serveSignals serves signals until the function it returns is called, which joins the goroutine:
+//
+//	SIGHUP   reload
+//	SIGUSR1  says that there is nothing to save, to whoever has it from Mosquitto
+//	SIGUSR2  tell
+func (r *reloader) serveSignals(tell func()) (stop func()) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	quit, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
 		for {
 			select {
-			case <-hangups:
-				r.reload()
+			case s := <-signals:
+				switch s {
+				case syscall.SIGHUP:
+					r.reload()
+				case syscall.SIGUSR1:
+					r.log.Info("nothing to save: what is acknowledged is kept already", "durability", r.current.Durability.String())
+				case syscall.SIGUSR2:
+					tell()
+				}
 			case <-quit:
 				return
 			}
 		}
 	}()
 	return func() {
-		signal.Stop(hangups)
+		signal.Stop(signals)
 		close(quit)
 		<-joined
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -22,17 +23,12 @@ func (p *process) serve(ctx context.Context, args []string) int {
 	if errors.Is(err, config.ErrHelp) {
 		return p.serveHelp()
 	}
-	checkOnly := errors.Is(err, config.ErrChecked)
-	var users *auth.Scram
-	if err == nil || checkOnly {
-		users, err = loadUsers(&c)
+	if errors.Is(err, config.ErrChecked) {
+		return p.check(&c)
 	}
 	if err != nil {
 		fmt.Fprintf(p.stderr, "gannet: %v\n", err)
 		return statusConfiguration
-	}
-	if checkOnly {
-		return p.printConfig(&c)
 	}
 	log, err := openLogging(&c, p.stdout, p.stderr)
 	if err != nil {
@@ -40,7 +36,7 @@ func (p *process) serve(ctx context.Context, args []string) int {
 		return statusConfiguration
 	}
 	defer log.Close()
-	err = p.runServer(ctx, &c, users, p.newReloader(args, &c, log))
+	err = p.runServer(ctx, &c, p.newReloader(args, &c, log))
 	var cannot unusable
 	switch {
 	case errors.As(err, &cannot):
@@ -55,8 +51,15 @@ func (p *process) serve(ctx context.Context, args []string) int {
 	return statusSuccess
 }
 
-// printConfig prints all that is in force, secrets hidden.
-func (p *process) printConfig(c *config.Config) int {
+// check reads the files that c names as a start would, and prints all that would be in force, secrets hidden.
+func (p *process) check(c *config.Config) int {
+	admission := newAdmission(slog.New(warnings{p.stderr}))
+	ch, err := admission.prepare(c)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "gannet: %v\n", err)
+		return statusConfiguration
+	}
+	ch.giveUp()
 	fmt.Fprintln(p.stdout, "# gannet: the configuration is sound")
 	if config.Write(p.stdout, c, config.Everything) != nil {
 		return statusFailure
@@ -72,16 +75,21 @@ func (p *process) serveHelp() int {
 	return statusSuccess
 }
 
-// loadUsers reads the users file, if one is configured.
-func loadUsers(c *config.Config) (*auth.Scram, error) {
-	if c.ScramUsers == "" {
-		return nil, nil
-	}
-	users, err := auth.LoadUsers(c.ScramUsers)
-	if err != nil {
-		return nil, fmt.Errorf("scram-users: %w", err)
-	}
-	return auth.NewScram(users, auth.ScramConfig{}), nil
+// warnings prints what is logged at Warn and above as lines for a person.
+type warnings struct{ w io.Writer }
+
+func (h warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (h warnings) WithAttrs([]slog.Attr) slog.Handler               { return h }
+func (h warnings) WithGroup(string) slog.Handler                    { return h }
+
+func (h warnings) Handle(_ context.Context, r slog.Record) error {
+	line := "gannet: warning: " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += ": " + a.Value.String()
+		return true
+	})
+	_, err := fmt.Fprintln(h.w, line)
+	return err
 }
 
 // newReloader makes what reads the configuration again. Warnings go to the log then.
@@ -91,8 +99,8 @@ func (p *process) newReloader(args []string, c *config.Config, log *logging) *re
 	return &reloader{load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log}
 }
 
-// runServer opens the store and the listeners, serves until ctx ends and closes what it opened. users may be nil.
-func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.Scram, r *reloader) (err error) {
+// runServer opens the store and the listeners, serves until ctx ends and closes what it opened.
+func (p *process) runServer(ctx context.Context, c *config.Config, r *reloader) (err error) {
 	log := r.log.Logger
 	if r.account, err = findAccount(c.User, os.Geteuid(), user.Lookup); err != nil {
 		return unusable{err}
@@ -113,12 +121,14 @@ func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.S
 	if c.MemoryLimit > 0 {
 		debug.SetMemoryLimit(c.MemoryLimit)
 	}
-	var methods []session.EnhancedMethod
-	if users != nil {
-		methods = append(methods, scramMethod{users})
-		r.apply = append(r.apply, func(next *config.Config) error { return reloadUsers(next.ScramUsers, users, log) })
+	admission := newAdmission(log)
+	ch, err := admission.prepare(c) // as root still, if the process was started as that: keys may be for root only
+	if err != nil {
+		return unusable{err}
 	}
-	options := engineOptions(c, methods)
+	defer admission.close()
+	admission.commit(ch)()
+	options := admission.options(c, ch)
 	engine.TuneRuntime(options.Loops)
 	if err := becomeUser(r.account, c, r.log); err != nil {
 		return unusable{err}
@@ -127,7 +137,7 @@ func (p *process) runServer(ctx context.Context, c *config.Config, users *auth.S
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.serveClients(ctx, c, options, keeper, memory, r), keeper.close())
+	return errors.Join(p.serveClients(ctx, c, options, admission, keeper, memory, r), keeper.close())
 }
 
 // becomeUser gives a what it needs, and has the process work as a from here on, with root in reserve for the ports. a may be nil.
@@ -164,7 +174,7 @@ func listenAs(a *account, c *config.Config, keeper *keeper, options engine.Optio
 }
 
 // serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
-func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, keeper *keeper, memory *engine.MemoryKeeper, r *reloader) error {
+func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, admission *admission, keeper *keeper, memory *engine.MemoryKeeper, r *reloader) error {
 	log := r.log.Logger
 	server, err := listenAs(r.account, c, keeper, options, log)
 	if err != nil {
@@ -185,7 +195,8 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 	}
 	defer publishSys(server, time.Duration(c.SysIntervalSeconds)*time.Second).Stop()
 	r.manager = manager
-	defer r.onHangup()()
+	r.apply = append(r.apply, func(next *config.Config) error { return admission.reload(server, next) })
+	defer r.serveSignals(func() { tellHoldings(ctx, server, log) })()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
@@ -199,18 +210,4 @@ type scramMethod struct{ *auth.Scram }
 
 func (m scramMethod) Begin(clientID, userName string) session.Exchange {
 	return m.Scram.Begin(clientID, userName)
-}
-
-// reloadUsers reads the users file again. A file with a mistake changes nothing.
-func reloadUsers(path string, users *auth.Scram, log *slog.Logger) error {
-	if path == "" {
-		return errors.New("scram-users: it cannot be taken away from a running broker: start it again, or empty the file")
-	}
-	fresh, err := auth.LoadUsers(path)
-	if err != nil {
-		return fmt.Errorf("scram-users: %w", err)
-	}
-	users.SetUsers(fresh)
-	log.Info("users read again", "file", path, "users", fresh.Len())
-	return nil
 }

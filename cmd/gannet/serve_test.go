@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
-	"github.com/gannetmq/gannet/engine/auth"
 )
 
 func TestServeListensUntilItsContextEnds(t *testing.T) {
@@ -109,22 +107,22 @@ func TestBuildIsDescribedByVersionOrRevision(t *testing.T) {
 
 func TestEverySettingReachesTheEngine(t *testing.T) {
 	other := map[string]string{
-		"listen": "mqtt://127.0.0.1:1", "allow-anonymous": "true", "max-connections": "9", "max-accept-rate": "9", "connect-timeout": "9s",
+		"max-connections": "9", "max-accept-rate": "9", "connect-timeout": "9s",
 		"max-keep-alive": "9s", "max-connect-size": "9KiB", "max-packet-size": "9MiB", "max-topic-length": "99", "max-topic-levels": "9",
 		"max-qos": "1", "retain-available": "false", "receive-maximum": "9", "topic-alias-maximum": "9", "topic-alias-maximum-out": "9",
 		"max-sessions": "9", "max-session-expiry": "9s", "max-subscriptions": "9", "max-inflight": "9", "shared-strategy": "hash-topic",
 		"max-queued-messages": "9", "max-queued-bytes": "9", "max-group-queued-messages": "9", "max-group-queued-bytes": "9",
 		"queue-window": "9", "queue-window-bytes": "9KiB", "queue-qos0": "true", "max-outbound-bytes": "9KiB", "max-retained-messages": "9", "max-retained-bytes": "9", "loops": "9", "shutdown-timeout": "9s",
-		"max-loop-lag": "9s", "max-payload": "9KiB",
+		"max-loop-lag": "9s", "max-payload": "9KiB", "max-handshakes": "9", "handshake-timeout": "9s", "max-message-rate": "9", "max-byte-rate": "9",
 	}
 	outside := []string{ // used by serve itself
 		"scram-users", "data-dir", "durability", "in-memory", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",
 		"log-format", "log-level", "log-dest", "log-facility", "log-timestamp", "log-timestamp-format", "gogc", "memory-limit", "user", "pid-file",
 	}
-	around := []string{ // what serve builds around the engine: judges, the guard, the publisher of $SYS
-		"allow-zero-length-clientid", "auto-id-prefix", "password-file", "acl-file", "auth-order", "jwt-", "http-", "max-handshakes",
-		"handshake-timeout", "connect-", "max-login-failures", "max-address-failures", "failure-half-life", "first-ban", "max-ban",
-		"ban-", "flap-", "guard-", "max-message-rate", "max-byte-rate", "clientid-prefix", "sys-interval",
+	around := []string{ // what serve builds around the engine: listeners, judges, the guard (admission_test.go), the publisher of $SYS
+		"listen", "allow-anonymous", "allow-zero-length-clientid", "auto-id-prefix", "password-file", "acl-", "auth-order", "jwt-", "http-",
+		"connect-", "max-login-failures", "max-address-failures", "failure-half-life", "first-ban", "max-ban",
+		"ban-", "flap-", "guard-", "clientid-prefix", "sys-interval",
 	}
 	load := func(args ...string) config.Config {
 		c, err := config.Load(config.Source{Args: append([]string{"--scram-users=users"}, args...)})
@@ -143,7 +141,7 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 			continue
 		}
 		c := load("--" + name + "=" + value)
-		if reflect.DeepEqual(engineOptions(&c, nil), engineOptions(&defaults, nil)) {
+		if reflect.DeepEqual(engineOptions(&c), engineOptions(&defaults)) {
 			t.Errorf("%s=%s changes nothing in the engine", name, value)
 		}
 	}
@@ -161,43 +159,6 @@ func TestEverySettingOfTheStoreReachesIt(t *testing.T) {
 		if reflect.DeepEqual(storeOptions(&c, nil), storeOptions(&defaults, nil)) {
 			t.Errorf("%s=%s changes nothing in the store", name, value)
 		}
-	}
-}
-
-func TestReloadKeepsTheOldUsersWhenTheFileHasAMistake(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "users")
-	write := func(users ...string) {
-		var b strings.Builder
-		for _, u := range users {
-			line, err := auth.UserLine(u, "pw", 4096)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.WriteString(line + "\n")
-		}
-		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("a")
-	users, err := loadUsers(&config.Config{Access: config.Access{ScramUsers: path}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	log := slog.New(slog.NewTextHandler(&out, nil))
-	write("a", "b")
-	if err := reloadUsers(path, users, log); err != nil {
-		t.Error(err)
-	}
-	if !strings.Contains(out.String(), `msg="users read again"`) || !strings.Contains(out.String(), "users=2") {
-		t.Errorf("sound file: %s", out.String())
-	}
-	if err := os.WriteFile(path, []byte("nonsense\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := reloadUsers(path, users, log); err == nil || !strings.Contains(err.Error(), path+":1") {
-		t.Errorf("mistake: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"runtime/metrics"
 	"time"
 
@@ -46,4 +47,21 @@ func sysSnapshot(ctx context.Context, server *engine.Server, uptime time.Duratio
 		Subscriptions: ordinary, Shared: shared,
 		Heap: heap[0].Value.Uint64(),
 	}, true
+}
+
+// tellHoldings logs how much the broker holds, and what became of the connections of each listener.
+func tellHoldings(ctx context.Context, server *engine.Server, log *slog.Logger) {
+	b := server.Broker()
+	c, ok := b.Counters(ctx)
+	if !ok {
+		return
+	}
+	ordinary, shared := b.Subscriptions()
+	log.Info("the broker holds", "connections", b.Connections(), "sessions", b.Sessions(), "subscriptions", ordinary,
+		"shared-subscriptions", shared, "retained", b.Retained(), "queued", c.Queued, "dropped", c.Dropped())
+	for _, l := range server.ListenerStats() {
+		log.Info("the listener had", "listener", l.Name, "address", l.Address, "open", l.Open, "accepted", l.Accepted, "refused-full", l.RefusedFull,
+			"refused-by-guard", l.RefusedAdmit, "refused-proxy", l.RefusedProxy, "refused-upgrade", l.RefusedUpgrade, "handshakes", l.Handshakes,
+			"resumed", l.HandshakesResumed, "failed", l.HandshakesFailed, "timed-out", l.HandshakesTimedOut, "evicted", l.HandshakesEvicted)
+	}
 }
