@@ -33,6 +33,7 @@ type Config struct {
 	LogFacility        string   // of syslog
 	LogTimestamp       bool
 	LogTimestampFormat string // in the terms of strftime; empty: RFC 3339
+	ConnectionMessages bool   // a line for each client that comes or goes
 
 	MaxConnections int // 0: bounded by file descriptors only
 	MaxAcceptRate  int // connections a second; 0: not limited

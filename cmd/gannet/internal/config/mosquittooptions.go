@@ -83,13 +83,7 @@ func generalOptions() []option {
 		}},
 		{name: "log_timestamp", set: toSwitch(func(m *mosquitto) *bool { return &m.c.LogTimestamp })},
 		{name: "log_timestamp_format", once: true, set: func(m *mosquitto, rest string) error { m.c.LogTimestampFormat = file(rest); return nil }},
-		{name: "connection_messages", set: func(m *mosquitto, rest string) error {
-			yes, err := m.parseSwitch(rest)
-			if err == nil && yes {
-				m.note("Gannet counts connections and does not log each of them")
-			}
-			return err
-		}},
+		{name: "connection_messages", set: toSwitch(func(m *mosquitto) *bool { return &m.c.ConnectionMessages })},
 		{name: "sys_interval", set: func(m *mosquitto, rest string) error {
 			n, err := m.parseNumber(rest, 0, 86400)
 			m.c.SysIntervalSeconds = int(n)

@@ -182,6 +182,8 @@ func brokerSettings() []setting[Config] {
 			"Whether log lines begin with the time.", ""},
 		{groupLog, "log-timestamp-format", text("FORMAT", func(c *Config) *string { return &c.LogTimestampFormat }),
 			"Form of the time in the terms of strftime, such as %Y-%m-%dT%H:%M:%S; none: RFC 3339.", ""},
+		{groupLog, "connection-messages", boolean(func(c *Config) *bool { return &c.ConnectionMessages }),
+			"Log each client that comes or goes, with its address and user. Otherwise only at level debug.", ""},
 		{groupLog, "log-format", numbered(logFormats(), func(c *Config) *LogFormat { return &c.LogFormat }),
 			"Form of the log lines. What goes to syslog is always text, without time and level.", ""},
 		{groupLog, "log-level", logLevel(),
