@@ -32,9 +32,6 @@ func engineOptions(c *config.Config) engine.Options {
 	b.MaxConnectBytes = int(c.MaxConnectSize)
 	b.ConnectTimeout = c.ConnectTimeout
 	b.MaxLoopLag = c.MaxLoopLag
-	if c.LogConnections {
-		b.ConnectionLevel = slog.LevelInfo
-	}
 	b.MaxSessions = c.MaxSessions
 	b.MaxOutboundBytes = toInt(c.MaxOutboundBytes)
 	b.MaxRetained = c.MaxRetainedMessages
@@ -42,6 +39,9 @@ func engineOptions(c *config.Config) engine.Options {
 	b.MaxGroupMessages = c.MaxGroupQueuedMessages
 	b.MaxGroupBytes = toInt(c.MaxGroupQueuedBytes)
 	b.SharedStrategy = sharedStrategy(c.SharedStrategy)
+	if c.ConnectionMessages {
+		b.ConnectionLevel = slog.LevelInfo
+	}
 
 	s := &b.Session
 	s.MaxInflight = c.MaxInflight

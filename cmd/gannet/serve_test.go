@@ -113,7 +113,8 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 		"max-sessions": "9", "max-session-expiry": "9s", "max-subscriptions": "9", "max-inflight": "9", "shared-strategy": "hash-topic",
 		"max-queued-messages": "9", "max-queued-bytes": "9", "max-group-queued-messages": "9", "max-group-queued-bytes": "9",
 		"queue-window": "9", "queue-window-bytes": "9KiB", "queue-qos0": "true", "max-outbound-bytes": "9KiB", "max-retained-messages": "9", "max-retained-bytes": "9", "loops": "9", "shutdown-timeout": "9s",
-		"max-loop-lag": "9s", "log-connections": "true", "max-payload": "9KiB", "max-handshakes": "9", "handshake-timeout": "9s", "max-message-rate": "9", "max-byte-rate": "9",
+		"max-loop-lag": "9s", "max-payload": "9KiB", "max-handshakes": "9", "handshake-timeout": "9s", "max-message-rate": "9", "max-byte-rate": "9",
+		"connection-messages": "true",
 	}
 	outside := []string{ // used by serve itself
 		"scram-users", "data-dir", "durability", "in-memory", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",

@@ -29,11 +29,11 @@ type Config struct {
 
 	LogFormat          LogFormat
 	LogLevel           slog.Level
-	LogConnections     bool
 	LogDest            []string // "stderr", "stdout", "syslog" or "file:" and a path; empty: nowhere
 	LogFacility        string   // of syslog
 	LogTimestamp       bool
 	LogTimestampFormat string // in the terms of strftime; empty: RFC 3339
+	ConnectionMessages bool   // a line for each client that comes or goes
 
 	MaxConnections int // 0: bounded by file descriptors only
 	MaxAcceptRate  int // connections a second; 0: not limited

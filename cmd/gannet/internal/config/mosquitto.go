@@ -69,11 +69,11 @@ func loadMosquitto(c *Config, path, content string, source *Source, mentions map
 		c: c, source: source, options: make(map[string]*option), main: true, once: make(map[string]string),
 		access: mosquittoAccess(), general: newDraft(path),
 	}
+	c.ConnectionMessages = true
 	table := mosquittoOptions()
 	for i := range table {
 		m.options[table[i].name] = &table[i]
 	}
-	c.LogConnections = true // as mosquitto does
 	if err := m.read(path, content); err != nil {
 		return err
 	}

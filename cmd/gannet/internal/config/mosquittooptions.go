@@ -83,7 +83,7 @@ func generalOptions() []option {
 		}},
 		{name: "log_timestamp", set: toSwitch(func(m *mosquitto) *bool { return &m.c.LogTimestamp })},
 		{name: "log_timestamp_format", once: true, set: func(m *mosquitto, rest string) error { m.c.LogTimestampFormat = file(rest); return nil }},
-		{name: "connection_messages", set: toSwitch(func(m *mosquitto) *bool { return &m.c.LogConnections })},
+		{name: "connection_messages", set: toSwitch(func(m *mosquitto) *bool { return &m.c.ConnectionMessages })},
 		{name: "http_dir", scope: scopeListener, set: func(m *mosquitto, rest string) error { m.c.HTTPDir = file(rest); return nil }},
 		{name: "sys_interval", set: func(m *mosquitto, rest string) error {
 			n, err := m.parseNumber(rest, 0, 86400)

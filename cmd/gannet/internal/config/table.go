@@ -175,8 +175,6 @@ func brokerSettings() []setting[Config] {
 			"Bytes of retained messages; 0: not limited.",
 			"As for max-retained-messages."},
 
-		{groupLog, "log-connections", boolean(func(c *Config) *bool { return &c.LogConnections }),
-			"Whether each client that comes or goes is logged at level info, and not at debug.", ""},
 		{groupLog, "log-dest", texts("stderr|stdout|syslog|file:PATH", checkLogDest, func(c *Config) *[]string { return &c.LogDest }),
 			"Where log lines go, or none. A file is opened again at SIGHUP, so that it can be renamed before.",
 			"Lines that a slow destination has no room for are dropped and counted."},
@@ -186,6 +184,8 @@ func brokerSettings() []setting[Config] {
 			"Whether log lines begin with the time.", ""},
 		{groupLog, "log-timestamp-format", text("FORMAT", func(c *Config) *string { return &c.LogTimestampFormat }),
 			"Form of the time in the terms of strftime, such as %Y-%m-%dT%H:%M:%S; none: RFC 3339.", ""},
+		{groupLog, "connection-messages", boolean(func(c *Config) *bool { return &c.ConnectionMessages }),
+			"Log each client that comes or goes, with its address and user. Otherwise only at level debug.", ""},
 		{groupLog, "log-format", numbered(logFormats(), func(c *Config) *LogFormat { return &c.LogFormat }),
 			"Form of the log lines. What goes to syslog is always text, without time and level.", ""},
 		{groupLog, "log-level", logLevel(),

@@ -101,6 +101,9 @@ func TestConvertedConfReadsAsTheSame(t *testing.T) {
 			}
 			continue
 		}
+		if c.Validate() != nil {
+			continue // it lets nobody in, which a file of Gannet's may not
+		}
 		sound++
 		if again := reload(t, &c); !reflect.DeepEqual(c, again) {
 			t.Fatalf("seed %d:\n%s\ngot  %+v\nwant %+v", seed, text, again, c)
