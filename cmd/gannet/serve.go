@@ -176,12 +176,12 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 		log.Warn("no service manager", "reason", err)
 	}
 	defer manager.watch(func() bool { return server.Alive(watchdogPatience) })()
+	r.manager = manager
+	defer r.onHangup()() // before anybody can know that the broker is there
 	log.Info("broker started", "version", versionText())
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
-	r.manager = manager
-	defer r.onHangup()()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
