@@ -15,8 +15,8 @@ type reloader struct {
 	current config.Config
 	log     *logging
 	signals chan os.Signal // of catchSignals
-	account *account  // whom the process has become; nil: nobody
-	manager *notifier // who is told when it begins and ends; nil: nobody
+	account *account       // whom the process has become; nil: nobody
+	manager *notifier      // who is told when it begins and ends; nil: nobody
 
 	// apply are asked in turn, and each takes on all that concerns it or nothing; the first error ends it. They read their files even if no
 	// setting is different: what is in the files may be.

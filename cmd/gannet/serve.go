@@ -210,7 +210,10 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 	defer serveHTTP(web, c, server, figures, log)()
 	r.manager = manager
 	r.apply = append(r.apply, func(next *config.Config) error { return admission.reload(server, next) })
-	defer r.serveSignals(func() { tellHoldings(ctx, server, log) })()
+	defer r.serveSignals(func() {
+		tellHoldings(ctx, server, log)
+		admission.tell()
+	})()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
