@@ -51,8 +51,8 @@ type Options struct {
 	MinVersion, MaxVersion uint16
 	// CipherSuites are those for TLS 1.2; nil: those that crypto/tls thinks well of. See ParseCiphers.
 	CipherSuites []uint16
-	// ALPN are the protocols known, most wanted first; nil: DefaultALPN. A client that offers none of them is refused, one that does not use
-	// ALPN is served. Empty, not nil: ALPN is ignored.
+	// ALPN are the protocols known, most wanted first; nil: DefaultALPN. A client that offers none of them, or that does
+	// not use ALPN, is served without a choice. Empty, not nil: ALPN is ignored.
 	ALPN []string
 	// NoTickets turns session tickets off: every handshake is a full one.
 	NoTickets bool

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type snapshot struct {
 	cas      authorities
 	crls     revocations
 	config   *tls.Config
+	plain    *tls.Config // likewise, without ALPN
 	warnings []string
 }
 
@@ -40,7 +42,7 @@ func Load(o Options) (*Store, error) {
 	s.outer = &tls.Config{
 		MinVersion:                  tls.VersionTLS12, // the inner one decides
 		DynamicRecordSizingDisabled: true,
-		GetConfigForClient:          func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load().config, nil },
+		GetConfigForClient:          func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load().configFor(hello), nil },
 	}
 	return s, nil
 }
@@ -69,6 +71,8 @@ func (s *Store) load(o Options) error {
 		return err
 	}
 	snap.config = s.innerConfig(snap)
+	snap.plain = snap.config.Clone()
+	snap.plain.NextProtos = nil
 	s.current.Store(snap)
 	return nil
 }
@@ -135,7 +139,18 @@ func (snap *snapshot) judgeAuthorities(now time.Time) {
 	}
 }
 
-// innerConfig is what one handshake gets.
+// configFor chooses what a client's handshake gets. One that offers only protocols that are not known is served without any: crypto/tls would refuse
+// it, but mosquitto does not, and there are such clients: browsers offer http/1.1 for a WebSocket, libraries made for other services their names.
+func (snap *snapshot) configFor(hello *tls.ClientHelloInfo) *tls.Config {
+	for _, offered := range hello.SupportedProtos {
+		if slices.Contains(snap.config.NextProtos, offered) {
+			return snap.config
+		}
+	}
+	return snap.plain
+}
+
+// innerConfig is what a handshake with ALPN gets.
 func (s *Store) innerConfig(snap *snapshot) *tls.Config {
 	o := &snap.options
 	c := &tls.Config{
