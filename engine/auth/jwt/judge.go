@@ -75,12 +75,20 @@ func New(o Options) (*Judge, error) {
 
 // Reload reads the key files again: all of them, or, with an error, none.
 func (j *Judge) Reload() error {
+	take, err := j.ReadKeys()
+	if err == nil {
+		take()
+	}
+	return err
+}
+
+// ReadKeys is Reload in two parts, of which take, the second, cannot fail.
+func (j *Judge) ReadKeys() (take func(), err error) {
 	files, err := fileKeys(&j.o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	j.replace(func(r *keyring) { r.files = files })
-	return nil
+	return func() { j.replace(func(r *keyring) { r.files = files }) }, nil
 }
 
 func (j *Judge) fetched(keys []key) {
