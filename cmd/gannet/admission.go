@@ -247,8 +247,13 @@ func (a *admission) prepareGuard(c *config.Config, ch *change) (err error) {
 		return err
 	}
 	fresh.Swap(ch.bans)
-	ch.hooks = &guard.Hooks{Guard: fresh, Now: func() guard.Time { return guard.Time(time.Since(a.began).Milliseconds()) }}
+	ch.hooks = &guard.Hooks{Guard: fresh, Now: a.now}
 	return nil
+}
+
+// now is the time for the guard, whose ban list has dates in it. It does not go back when the clock of the system is set.
+func (a *admission) now() guard.Time {
+	return guard.Time(a.began.UnixMilli() + time.Since(a.began).Milliseconds())
 }
 
 // withoutToken hides a user name that is a token: with jwt-from = username that is what clients send.
