@@ -46,6 +46,16 @@ type placeRules struct {
 	*session.Switch
 	x   *access // where they come from
 	own bool    // which is not that of the whole broker
+
+	anonymous bool // clients need not prove who they are
+	judged    bool // but those with a name do
+}
+
+// expelled are the clients of one place who have to go because of a reload.
+type expelled struct {
+	users    map[string]struct{} // whose line in the password file is gone, or another one
+	nameless bool                // anonymous ones, who may not come in any more
+	named    bool                // those with a name, which nobody had to prove and everybody has to now
 }
 
 // tlsStore is the certificates of one listener, and the goroutine that watches their files.
@@ -89,7 +99,7 @@ type change struct {
 	files    map[*access]accessFiles // of those that are not
 	rules    map[string]placeRules
 	inForce  []lawful
-	revoked  map[*session.Switch]map[string]struct{} // by commit: users who are not what they were, for each place
+	expelled map[*session.Switch]expelled // by commit
 	stores   map[string]*tlsStore
 	fresh    []*tlsStore             // of these, those that are new
 	renewed  map[*tlsStore]*tlsStore // what those that are not take over
@@ -163,7 +173,7 @@ func (a *admission) commit(ch *change) (closeOld func()) {
 		h.Guard.Swap(ch.bans)
 		h.Guard.Forget() // whoever failed because of what is mended now may try again
 	}
-	ch.revoked = a.revoked(ch)
+	ch.expelled = a.expelled(ch)
 	for x, f := range ch.files {
 		x.take(f)
 	}
@@ -215,7 +225,7 @@ func (a *admission) reload(server *engine.Server, next *config.Config) error {
 	}
 	server.SetMaxConnections(next.MaxConnections)
 	server.Broker().Reconfigure(a.options(next, ch).Broker)
-	server.Broker().Review(a.stays(ch.revoked))
+	server.Broker().Review(a.stays(ch.expelled))
 	closeOld()
 	return nil
 }
@@ -243,32 +253,36 @@ func (a *admission) tell() {
 	}
 }
 
-// revoked finds, for each place, those users of its password file whose line will be gone or another one. They are few, or there was cause.
-func (a *admission) revoked(ch *change) map[*session.Switch]map[string]struct{} {
-	all := map[*session.Switch]map[string]struct{}{}
+// expelled finds, for each place, who is connected there and could not be any more.
+func (a *admission) expelled(ch *change) map[*session.Switch]expelled {
+	all := map[*session.Switch]expelled{}
 	for at, old := range a.rules {
-		next := ch.rules[at].x
-		file := next.file
-		if f, again := ch.files[next]; again {
+		next := ch.rules[at]
+		file := next.x.file
+		if f, again := ch.files[next.x]; again {
 			file = f.passwords
 		}
+		var e expelled
 		if old.x.file != nil && file != nil && old.x.file != file {
-			all[old.Switch] = old.x.file.Revoked(file)
+			e.users = old.x.file.Revoked(file)
 		}
+		e.nameless = old.anonymous && !next.anonymous
+		e.named = !old.judged && (next.judged || !next.anonymous)
+		all[old.Switch] = e
 	}
 	return all
 }
 
-// stays is for broker.Review: who is on the ban list may not stay, nor one whose password has become another.
-func (a *admission) stays(revoked map[*session.Switch]map[string]struct{}) broker.Stays {
+// stays is for broker.Review: nobody stays who is on the ban list or expelled from the place where he came in.
+func (a *admission) stays(places map[*session.Switch]expelled) broker.Stays {
 	return func(who *session.Credentials, tag any) codec.ReasonCode {
 		if a.hooks.Load().Banned(who) {
 			return codec.AdministrativeAction // Banned is not for DISCONNECT
 		}
-		if place, ok := tag.(*session.Switch); ok {
-			if _, gone := revoked[place][who.UserName]; gone {
-				return codec.NotAuthorized
-			}
+		place, _ := tag.(*session.Switch)
+		e := places[place]
+		if _, gone := e.users[who.UserName]; gone || e.named && who.HasUserName || e.nameless && !who.HasUserName {
+			return codec.NotAuthorized
 		}
 		return codec.Success
 	}
@@ -381,7 +395,9 @@ func (a *admission) listener(c *config.Config, l *config.Listener, ch *change) (
 	if rules == nil {
 		rules = &session.Switch{}
 	}
-	ch.rules[at] = placeRules{rules, x, l.Access != nil}
+	ch.rules[at] = placeRules{
+		rules, x, l.Access != nil, c.Anonymous(*l), c.AccessOf(l).Authenticates() || l.Proves(),
+	}
 	ch.inForce = append(ch.inForce, lawful{rules, x})
 	o = engine.ListenerOptions{
 		URL: l.String(), Name: l.DisplayName(), Policy: a.policy(c, l, x, rules, ch.guardHooks(a)), Identity: identity(l.Identity),

@@ -254,6 +254,19 @@ func TestReloadAddsAndRemovesUsers(t *testing.T) {
 	p.refused(0, as("changes", "three"), notAuthorized)
 }
 
+// Who needed no name, or only said one, is not let stay when proofs are asked for.
+func TestReloadThatClosesAnOpenBroker(t *testing.T) {
+	p := occupy(t, func(p *premises) { p.users("users", "alice", "one") }, "--allow-anonymous=true")
+	said, nameless := p.in(0, as("alice", "")), p.in(0, as("", ""))
+	p.mustReload("--password-file=DIR/users", "--allow-anonymous=true")
+	p.thrownOut(said, notAuthorized)
+	p.alive(nameless)
+	proved := p.in(0, as("alice", "one"))
+	p.mustReload("--password-file=DIR/users")
+	p.thrownOut(nameless, notAuthorized)
+	p.alive(proved)
+}
+
 func TestFirstACLFindsWhoIsConnected(t *testing.T) {
 	p := occupy(t, nil, "--allow-anonymous=true")
 	c := p.in(0, as("alice", ""))
