@@ -3,6 +3,9 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
+	"syscall"
 )
 
 // errEnded is what Apply returns when there is nothing to be applied to.
@@ -48,7 +51,7 @@ func (s *Server) ApplyWith(options []ListenerOptions, ready func()) error {
 		l, err := listen(*o, &s.tally)
 		if err != nil {
 			closeAll(fresh)
-			return err
+			return s.inTheWay(err, o)
 		}
 		next[i], fresh = l, append(fresh, l)
 	}
@@ -70,6 +73,21 @@ func (s *Server) ApplyWith(options []ListenerOptions, ready func()) error {
 	}
 	s.listeners = next
 	return nil
+}
+
+// inTheWay adds to err, met when the socket of o was opened, that a listener of our own has the port, if one has.
+func (s *Server) inTheWay(err error, o *ListenerOptions) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	a, _ := parseAddress(o.URL)
+	_, port, _ := net.SplitHostPort(a.addr)
+	for _, l := range s.listeners {
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok && strconv.Itoa(tcp.Port) == port {
+			return fmt.Errorf("%w by listener %s of this server, which would not be closed before the new one is open: apply it without both first, or start the server again", err, l.name())
+		}
+	}
+	return err
 }
 
 // setModes gives Unix sockets their permissions, which can fail.

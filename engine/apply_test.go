@@ -65,6 +65,11 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 	if want := "listen " + url + ": address already in use"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+	_, port, _ := net.SplitHostPort(s.Addrs()[0].String())
+	err = s.Apply([]ListenerOptions{{URL: "mqtt://127.0.0.1:" + port}})
+	if want := "address already in use by listener old of this server"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("its own address under another name: %v, want %s", err, want)
+	}
 	if err := s.Apply([]ListenerOptions{{URL: "mqtts://127.0.0.1:0"}}); err == nil {
 		t.Error("TLS without a certificate is applied")
 	}
