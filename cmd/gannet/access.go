@@ -33,18 +33,32 @@ type accessFiles struct {
 	passwords *password.File
 	users     *auth.Users
 	rules     session.Authorizer
-	takeKeys  func() // of tokens; nil: none
+	takes     []func() // further ones, when they are put in force
 }
 
 // read reads the files of x again, all of them, or says which one is wrong.
 func (x *access) read(log *slog.Logger) (f accessFiles, err error) {
-	if f, err = readAccessFiles(&x.settings, log); err == nil && x.tokens != nil {
-		f.takeKeys, err = x.tokens.ReadKeys()
+	if f, err = readAccessFiles(&x.settings, log); err != nil {
+		return f, err
 	}
-	return f, err
+	var reads []func() (take func(), err error)
+	if x.tokens != nil {
+		reads = append(reads, x.tokens.ReadKeys)
+	}
+	if x.service != nil {
+		reads = append(reads, x.service.ReadFiles)
+	}
+	for _, read := range reads {
+		take, err := read()
+		if err != nil {
+			return f, err
+		}
+		f.takes = append(f.takes, take)
+	}
+	return f, nil
 }
 
-// readAccessFiles reads all but keys of tokens.
+// readAccessFiles reads all but keys of tokens, and certificates for the service.
 func readAccessFiles(a *config.Access, log *slog.Logger) (f accessFiles, err error) {
 	if a.PasswordFile != "" {
 		if f.passwords, err = password.Load(a.PasswordFile); err != nil {
@@ -112,8 +126,8 @@ func (x *access) take(f accessFiles) {
 	if x.service != nil {
 		x.service.Forget()
 	}
-	if f.takeKeys != nil {
-		f.takeKeys()
+	for _, take := range f.takes {
+		take()
 	}
 }
 

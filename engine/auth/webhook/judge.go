@@ -20,9 +20,8 @@ import (
 // Judge is an auth.Judge that asks a service. Safe for concurrent use.
 type Judge struct {
 	o       Options
-	service *httpclient.Client
-	second  *httpclient.Client // for rules; nil: there is none
-	secret  []byte             // of digests
+	clients atomic.Pointer[clients]
+	secret  []byte // of digests
 	grants  *grant.Reader
 	pool    *work.Pool
 	cache   *work.Cache[*outcome]
@@ -35,6 +34,12 @@ type Judge struct {
 	told    time.Time            // when Events.Failed was called last
 
 	asked, cached, merged, requests, allowed, denied, ignored, failed, shorted, overloaded atomic.Uint64
+}
+
+// clients are whom the service is asked through. Immutable.
+type clients struct {
+	first  *httpclient.Client
+	second *httpclient.Client // for rules; nil: there is none
 }
 
 // flight is one question, and who waits for its answer.
@@ -75,17 +80,39 @@ func New(o Options) (*Judge, error) {
 		flights: make(map[work.Key]*flight),
 	}
 	_, _ = rand.Read(j.secret) // never fails
-	var err error
-	if j.service, err = o.client(o.URL); err != nil {
+	take, err := j.ReadFiles()
+	if err != nil {
+		return nil, err
+	}
+	take()
+	j.ctx, j.cancel = context.WithCancel(context.Background())
+	return j, nil
+}
+
+// ReadFiles reads the files that the Options name, for certificates that have been renewed. take puts them in force; it cannot fail. What is
+// under way goes on as it began.
+func (j *Judge) ReadFiles() (take func(), err error) {
+	next := &clients{}
+	if next.first, err = j.o.client(j.o.URL); err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)
 	}
-	if o.RulesURL != "" {
-		if j.second, err = o.client(o.RulesURL); err != nil {
+	if j.o.RulesURL != "" {
+		if next.second, err = j.o.client(j.o.RulesURL); err != nil {
 			return nil, fmt.Errorf("webhook: rules: %w", err)
 		}
 	}
-	j.ctx, j.cancel = context.WithCancel(context.Background())
-	return j, nil
+	return func() { j.clients.Swap(next).close() }, nil
+}
+
+// close lets idle connections go; c may be nil.
+func (c *clients) close() {
+	if c == nil {
+		return
+	}
+	c.first.Close()
+	if c.second != nil {
+		c.second.Close()
+	}
 }
 
 func (o *Options) client(url string) (*httpclient.Client, error) {
@@ -99,10 +126,7 @@ func (o *Options) client(url string) (*httpclient.Client, error) {
 func (j *Judge) Close() {
 	j.cancel()
 	j.pool.Close()
-	j.service.Close()
-	if j.second != nil {
-		j.second.Close()
-	}
+	j.clients.Load().close()
 }
 
 // Forget drops all answers that are remembered, for when the operator knows that they have changed.
@@ -242,22 +266,23 @@ func (j *Judge) run(key work.Key, f *flight) {
 
 // ask asks about a client, and for its rules if it is let in without any.
 func (j *Judge) ask(q *question, now time.Time) (*outcome, error) {
-	a, err := j.request(j.service, q)
+	through := j.clients.Load()
+	a, err := j.request(through.first, q)
 	if err != nil {
 		return nil, err
 	}
 	o, err := j.read(a, now)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", j.service.Name(), err)
+		return nil, fmt.Errorf("%s: %w", through.first.Name(), err)
 	}
-	if j.second == nil || o.answer.Opinion != auth.Allow || o.rules {
+	if through.second == nil || o.answer.Opinion != auth.Allow || o.rules {
 		return o, nil
 	}
-	if a, err = j.request(j.second, q.known(&o.answer.Verdict)); err != nil {
+	if a, err = j.request(through.second, q.known(&o.answer.Verdict)); err != nil {
 		return nil, err
 	}
 	if err := j.readRules(o, a, now); err != nil {
-		return nil, fmt.Errorf("%s: %w", j.second.Name(), err)
+		return nil, fmt.Errorf("%s: %w", through.second.Name(), err)
 	}
 	if ttl := maxAge(a.Header.Values("Cache-Control")); ttl >= 0 && (o.ttl < 0 || ttl < o.ttl) {
 		o.ttl = ttl

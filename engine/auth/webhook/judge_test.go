@@ -2,13 +2,18 @@ package webhook
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -18,6 +23,7 @@ import (
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/auth"
+	"github.com/gannetmq/gannet/engine/certs/certtest"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
@@ -640,6 +646,46 @@ func TestNewRefuses(t *testing.T) {
 		} else if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), hidden) || !strings.HasPrefix(err.Error(), "webhook: ") {
 			t.Errorf("%s: %q, want %q", name, err, test.want)
 		}
+	}
+}
+
+func TestRenewedFilesArePutInForce(t *testing.T) {
+	service := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))
+	defer service.Close()
+	service.Config.ErrorLog = log.New(io.Discard, "", 0)
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	trust := func(ca *x509.Certificate) {
+		t.Helper()
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trust(certtest.NewCA(t, "another").Cert)
+	j, err := New(Options{URL: service.URL, CAFile: file, FailuresInARow: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if a := <-ask(j, alice()); a.Verdict.Code != codec.ServerUnavailable {
+		t.Errorf("of an authority that is not trusted: %+v", a)
+	}
+	trust(service.Certificate())
+	take, err := j.ReadFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := <-ask(j, alice()); a.Verdict.Code != codec.ServerUnavailable {
+		t.Errorf("before it is taken: %+v", a)
+	}
+	take()
+	if a := <-ask(j, alice()); a.Opinion != auth.Allow {
+		t.Errorf("after it was taken: %+v", a)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.ReadFiles(); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("no file: %v", err)
 	}
 }
 
