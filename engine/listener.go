@@ -152,6 +152,7 @@ func (l *listener) configure(o ListenerOptions) {
 	if o.Identity != nil || o.Proxy.IdentityFromTLS {
 		o.Policy.ProvenOnly = true
 	}
+	o.Policy.Share()
 	s := &setup{broker: &broker.Listener{Name: o.Name, Policy: o.Policy}, options: o, ws: a.ws}
 	if a.tls {
 		if old := l.setup.Load(); old != nil && old.options.TLS == o.TLS {

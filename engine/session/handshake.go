@@ -93,7 +93,7 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	}
 	h.hello = &Hello{
 		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
-		ClientID: string(c.ClientID), receiveMaximum: 65535, access: &pol.Access, cfg: cfg, nameAsID: pol.NameAsClientID,
+		ClientID: string(c.ClientID), receiveMaximum: 65535, access: pol.access(), cfg: cfg, nameAsID: pol.NameAsClientID,
 	}
 	hello, p := h.hello, &c.Properties
 	if !pol.Versions.has(c.Version) {

@@ -20,6 +20,22 @@ type Policy struct {
 	// again, with Credentials.Certain, when it is about to be accepted. It is told no Password. It is called on an event loop and must
 	// not block.
 	Admit func(*Credentials) codec.ReasonCode
+
+	shared *Access // see Share
+}
+
+// Share has sessions keep a copy of Access, one for all of them, in place of the whole Policy. A session may be older than many policies,
+// whose judges and their tables would live as long. Call it before the first connection.
+func (p *Policy) Share() {
+	a := p.Access
+	p.shared = &a
+}
+
+func (p *Policy) access() *Access {
+	if p.shared != nil {
+		return p.shared
+	}
+	return &p.Access
 }
 
 // Origin is where a connection comes from.
