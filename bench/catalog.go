@@ -68,7 +68,7 @@ func catalog() []entry {
 			}},
 		{"churn", "50 clients at a time: connect, subscribe, publish, receive, leave", unitCycle,
 			func(ctx context.Context, t target, b budget) (outcome, error) {
-				return measureChurn(ctx, t, churnPlaces, b)
+				return measureChurn(ctx, t, newChurn(churnPlaces), b)
 			}},
 	}
 }

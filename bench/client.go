@@ -44,11 +44,14 @@ type client struct {
 	blocked bool   // the poller reports room to write
 	partial []byte // the beginning of a packet
 	out     []byte
+
+	layer layer  // below the packets of this connection; nil: none
+	wire  []byte // what out has become below it
 }
 
 // begin starts the connection that fd is: CONNECT without Keep Alive, and with Clean
 // Session unless the client is durable.
-func (c *client) begin(l *loop, fd int) {
+func (c *client) begin(l *loop, fd int) (err error) {
 	c.fd, c.state, c.began = fd, stateConnecting, l.clock()
 	l.connect.Version, l.connect.CleanStart = codec.V311, !c.durable
 	l.connect.ClientID = append(l.connect.ClientID[:0], c.id...)
@@ -56,6 +59,11 @@ func (c *client) begin(l *loop, fd int) {
 	if c.durable && c.filter != "" {
 		c.subscribe()
 	}
+	if l.target.layer != nil {
+		c.layer = l.target.layer()
+		c.wire, err = c.layer.begin(c.wire[:0])
+	}
+	return err
 }
 
 func (c *client) subscribe() {

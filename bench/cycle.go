@@ -40,6 +40,7 @@ func (a *arrivals) ended(c *client) error                 { return fmt.Errorf("c
 // message to it, waits for that message, and leaves.
 type churn struct {
 	loop    *loop
+	bare    bool // they leave as soon as they are there
 	places  []place
 	present int    // places that are taken
 	closing bool   // nobody takes a place that gets free
@@ -57,10 +58,20 @@ type place struct {
 
 func newChurn(places int) *churn { return &churn{places: make([]place, places), present: places} }
 
+// newVisits returns a churn of clients that only connect and leave.
+func newVisits(places int) *churn {
+	x := newChurn(places)
+	x.bare = true
+	return x
+}
+
 func (x *churn) open(l *loop) {
 	x.loop = l
 	for i := range x.places {
-		c := &client{index: i, filter: fmt.Sprintf("bench/%04d", i)}
+		c := &client{index: i}
+		if !x.bare {
+			c.filter = fmt.Sprintf("bench/%04d", i)
+		}
 		x.name(c)
 		l.open(c)
 	}
@@ -70,6 +81,10 @@ func (x *churn) open(l *loop) {
 func (x *churn) name(c *client) { c.id = fmt.Sprintf("churn-%d-%d", c.index, x.places[c.index].cycle) }
 
 func (x *churn) ready(c *client) error {
+	if x.bare {
+		c.leave(x.loop)
+		return nil
+	}
 	var payload [payloadSize]byte
 	binary.LittleEndian.PutUint32(payload[0:], uint32(c.index))
 	binary.LittleEndian.PutUint32(payload[4:], payloadMark)

@@ -10,6 +10,9 @@
 // connections that stay silent, in two steps, and prints what one of them adds to
 // the broker's resident memory.
 //
+// gannet bench secure does both over TLS and over WebSocket, and counts handshakes:
+// full ones and those with a ticket. All brokers have one certificate, made for the run.
+//
 // gannet bench durable and gannet bench store are about brokers that keep what they
 // are given. The first fills the queues of absent clients and drains them, with Gannet
 // in each of its modes and with others in turn. The second fills the store of one
@@ -23,6 +26,12 @@
 // connection and turn. Its own processor time is reported too, and a row whose
 // loader was busy nearly all the time says more about the loader than about the
 // broker.
+//
+// TLS and WebSocket lie between packets and sockets as layers without input or output
+// of their own, so the loader has one thread with them, too. That thread has the same
+// work to do with TLS as a broker has. Where it is busy all the time, the rate is its
+// own, and only processor time for each unit compares brokers; every report has its
+// share of a processor beside the rates.
 //
 // The loop is closed: a publisher may have a window of messages under way, and a
 // message leaves the window when every receiver has it and, with QoS 1 and 2, the

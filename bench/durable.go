@@ -106,7 +106,7 @@ func (o *outcome) feed(ctx context.Context, t target, spec durableSpec, b budget
 		publishers: spec.publishers, window: spec.window, payload: spec.payload,
 		topic: func(dst []byte, publisher int, _ uint64) []byte { return append(dst, topics[publisher]...) },
 	})
-	l, err := newLoop(t.addr, x)
+	l, err := newLoop(t, x)
 	if err != nil {
 		return e, err
 	}
@@ -163,7 +163,7 @@ func (o *outcome) drain(ctx context.Context, t target, spec durableSpec, acked u
 		id, _ := spec.session(i)
 		clients = append(clients, &client{id: id, durable: true})
 	}
-	l, err := newLoop(t.addr, x)
+	l, err := newLoop(t, x)
 	if err != nil {
 		return e, err
 	}

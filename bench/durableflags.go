@@ -8,7 +8,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // addDurable adds the flags for brokers that keep what they are given.
@@ -40,15 +39,10 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.rounds < 1 || o.rounds > 1000:
-		return nil, fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
-	case !(*seconds >= 0.01 && *seconds <= 3600):
-		return nil, fmt.Errorf("seconds: %v is not between 0.01 and 3600", *seconds)
+	err := o.setRuns(*seconds, durablePatience)
+	if err != nil {
+		return nil, err
 	}
-	o.budget.length = time.Duration(*seconds * float64(time.Second))
-	o.budget.warm, o.budget.patience = o.budget.length/6, durablePatience
-	var err error
 	if o.entries, err = choose(durableCatalog(), *which); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 // goroutine for each connection.
 type fakeBroker struct {
 	listener net.Listener
+	over     func(net.Conn) (net.Conn, error)
 	tamper   func(n int, deliver func(payload []byte), payload []byte) // n counts messages from 0
 
 	mu          sync.Mutex
@@ -27,11 +28,17 @@ type fakeBroker struct {
 // startFake returns the address of a fake broker that ends with the test.
 func startFake(t *testing.T, tamper func(n int, deliver func([]byte), payload []byte)) netip.AddrPort {
 	t.Helper()
+	return startFakeOver(t, tamper, func(c net.Conn) (net.Conn, error) { return c, nil })
+}
+
+// startFakeOver is startFake with something between packets and sockets.
+func startFakeOver(t *testing.T, tamper func(n int, deliver func([]byte), payload []byte), over func(net.Conn) (net.Conn, error)) netip.AddrPort {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeBroker{listener: l, tamper: tamper, conns: map[net.Conn]bool{}, subscribers: map[string]net.Conn{}}
+	f := &fakeBroker{listener: l, over: over, tamper: tamper, conns: map[net.Conn]bool{}, subscribers: map[string]net.Conn{}}
 	f.wait.Go(f.accept)
 	t.Cleanup(f.stop)
 	return l.Addr().(*net.TCPAddr).AddrPort()
@@ -56,7 +63,12 @@ func (f *fakeBroker) accept() {
 		f.mu.Lock()
 		f.conns[c] = true
 		f.mu.Unlock()
-		f.wait.Go(func() { f.serve(c) })
+		f.wait.Go(func() {
+			defer c.Close()
+			if c, err := f.over(c); err == nil {
+				f.serve(c)
+			}
+		})
 	}
 }
 

@@ -24,9 +24,13 @@ type options struct {
 	budget      budget
 	listEntries bool
 
-	// Of idle and store.
+	// Of idle, store and secure.
 	steps  []int
 	settle time.Duration
+
+	// Of secure.
+	loads       []secureLoad
+	certificate *certificate
 
 	// Of durable and store.
 	parent string // of the folders that brokers keep their data in
@@ -48,17 +52,13 @@ func loadOptions(args []string, output io.Writer) (*options, error) {
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.rounds < 1 || o.rounds > 1000:
-		return nil, fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
-	case !(*seconds >= 0.01 && *seconds <= 3600):
-		return nil, fmt.Errorf("seconds: %v is not between 0.01 and 3600", *seconds)
-	case o.budget.connections < 1 || o.budget.connections > connectionsMax:
+	err := o.setRuns(*seconds, patience)
+	if err != nil {
+		return nil, err
+	}
+	if o.budget.connections < 1 || o.budget.connections > connectionsMax {
 		return nil, fmt.Errorf("connections: %d is not between 1 and %d", o.budget.connections, connectionsMax)
 	}
-	o.budget.length = time.Duration(*seconds * float64(time.Second))
-	o.budget.warm, o.budget.patience = o.budget.length/6, patience
-	var err error
 	if o.entries, err = choose(catalog(), *which); err != nil {
 		return nil, err
 	}
@@ -79,18 +79,8 @@ func idleOptions(args []string, output io.Writer) (*options, error) {
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
-	for text := range strings.SplitSeq(*steps, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(text))
-		if err != nil || n < 1 || n > connectionsMax {
-			return nil, fmt.Errorf("connections: %q is not a number from 1 to %d", text, connectionsMax)
-		}
-		o.steps = append(o.steps, n)
-	}
-	if len(o.steps) != 2 || o.steps[0] >= o.steps[1] {
-		return nil, fmt.Errorf("connections: %q is not two numbers, the second larger, such as 5000,19000", *steps)
-	}
-	if o.settle < 0 || o.settle > time.Hour {
-		return nil, fmt.Errorf("settle: %v is not between 0s and 1h", o.settle)
+	if err := o.setSteps(*steps); err != nil {
+		return nil, err
 	}
 	if err := common.into(o); err != nil {
 		return nil, err
@@ -99,6 +89,37 @@ func idleOptions(args []string, output io.Writer) (*options, error) {
 		return nil, errors.New("pid: needed with --connect: memory is read from that process")
 	}
 	return o, nil
+}
+
+// setSteps takes the numbers of connections, FEW,MANY, and judges the time to settle.
+func (o *options) setSteps(list string) error {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 || n > connectionsMax {
+			return fmt.Errorf("connections: %q is not a number from 1 to %d", text, connectionsMax)
+		}
+		o.steps = append(o.steps, n)
+	}
+	if len(o.steps) != 2 || o.steps[0] >= o.steps[1] {
+		return fmt.Errorf("connections: %q is not two numbers, the second larger, such as 5000,19000", list)
+	}
+	if o.settle < 0 || o.settle > time.Hour {
+		return fmt.Errorf("settle: %v is not between 0s and 1h", o.settle)
+	}
+	return nil
+}
+
+// setRuns judges the number of rounds and takes the seconds measured in each run.
+func (o *options) setRuns(seconds float64, patience time.Duration) error {
+	switch {
+	case o.rounds < 1 || o.rounds > 1000:
+		return fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
+	case !(seconds >= 0.01 && seconds <= 3600):
+		return fmt.Errorf("seconds: %v is not between 0.01 and 3600", seconds)
+	}
+	o.budget.length = time.Duration(seconds * float64(time.Second))
+	o.budget.warm, o.budget.patience = o.budget.length/6, patience
+	return nil
 }
 
 // patience is how long a broker may do nothing at all while it has something to do.
@@ -120,9 +141,9 @@ func addCommon(f *flag.FlagSet, brokers string) *common {
 	c := &common{kinds: []string{"gannet", "mosquitto"}}
 	c.recipe = func(c *common, name string) recipe {
 		if name == "gannet" {
-			return gannetRecipe(c.gannet)
+			return gannetRecipe(c.gannet, listening{})
 		}
-		return mosquittoRecipe(c.mosquitto)
+		return mosquittoRecipe(c.mosquitto, listening{})
 	}
 	c.add(f, "brokers", brokers)
 	return c

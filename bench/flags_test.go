@@ -62,6 +62,11 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 		{"idle", "--connections 5,ten", `"ten"`},
 		{"idle", "--settle -1s", "settle: -1s"},
 		{"idle", "--connect 127.0.0.1:1883", "pid: needed"},
+		{"secure", "--scenarios tls-p2p-qos2", `there is no "tls-p2p-qos2"`},
+		{"secure", "--rounds 0", "rounds: 0"},
+		{"secure", "--connections 6000,2000", "the second larger"},
+		{"secure", "--settle 2h", "settle: 2h"},
+		{"secure", "--connect 127.0.0.1:8883", "connect"},
 		{"durable", "--variants p2p,fan-in", `there is no "fan-in"`},
 		{"durable", "--rounds 0", "rounds: 0"},
 		{"durable", "--seconds NaN", "seconds: NaN"},
@@ -89,7 +94,7 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 }
 
 func TestHelpIsASuccess(t *testing.T) {
-	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "durable -h", "store --help", "store queue -h"} {
+	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "secure -h", "secure --list", "durable -h", "store --help", "store queue -h"} {
 		var stdout, stderr bytes.Buffer
 		if status := Main(strings.Fields(args), &stdout, &stderr); status != statusOK || stdout.Len() == 0 || stderr.Len() != 0 {
 			t.Errorf("%q: status %d, %d bytes of help, complaint %q", args, status, stdout.Len(), &stderr)

@@ -46,28 +46,59 @@ func idleOne(ctx context.Context, o *options, r recipe, log io.Writer) (sizes []
 		}()
 		t = &p.target
 	}
+	c := climb{steps: append([]int{0}, o.steps...), settle: o.settle, patience: patience}
+	c.tell = func(n int, size int64) {
+		fmt.Fprintf(log, "%s: %d connections, %.1f MiB\n", r.name, n, mebi(size))
+	}
+	return c.run(ctx, *t)
+}
+
+// climb opens connections up to each of steps in turn.
+type climb struct {
+	steps    []int
+	settle   time.Duration // of silence after each step
+	patience time.Duration
+	tell     func(n int, size int64) // is told of each step; may be nil
+}
+
+// run returns the resident memory of the broker after each step.
+func (s climb) run(ctx context.Context, t target) (sizes []int64, err error) {
 	a := &arrivals{}
-	l, err := newLoop(t.addr, a)
+	l, err := newLoop(t, a)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close()
-
-	for _, n := range append([]int{0}, o.steps...) {
-		if err := a.grow(ctx, l, n, patience); err != nil {
+	for _, n := range s.steps {
+		if err := a.grow(ctx, l, n, s.patience); err != nil {
 			return nil, err
 		}
-		if err := stay(ctx, l, o.settle); err != nil {
+		if err := stay(ctx, l, s.settle); err != nil {
 			return nil, err
 		}
 		size, err := t.rss()
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(log, "%s: %d connections, %.1f MiB\n", r.name, n, mebi(size))
+		if s.tell != nil {
+			s.tell(n, size)
+		}
 		sizes = append(sizes, size)
 	}
 	return sizes, nil
+}
+
+// measureIdle takes the slope of the broker's resident memory between few and many
+// silent connections. Nothing else is measured.
+func measureIdle(ctx context.Context, t target, few, many int, settle time.Duration, b budget) (o outcome, err error) {
+	c := climb{steps: []int{few, many}, settle: settle, patience: b.patience}
+	sizes, err := c.run(ctx, t)
+	if err != nil {
+		return o, err
+	}
+	o.rss = float64(sizes[1]-sizes[0]) / float64(many-few)
+	o.total = uint64(many)
+	return o, nil
 }
 
 // stay keeps the connections of l open for a time, and notices if one does not stay

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/gannetmq/gannet/codec"
@@ -37,7 +36,7 @@ type scenario interface {
 // loop drives the connections of one run. It is owned by one goroutine, the one
 // that calls turn.
 type loop struct {
-	addr     netip.AddrPort
+	target   target
 	scenario scenario
 	poll     *poller
 	base     time.Time
@@ -47,16 +46,21 @@ type loop struct {
 	waiting  []*client     // to be dialed when others are through
 	started  int           // clients between dialing and CONNACK
 	in       []byte
+	raw      []byte        // what a read brings below a layer; nil without
 	connect  codec.Connect // scratch for encoding
 }
 
-// newLoop makes a loop without connections to addr. close must be called.
-func newLoop(addr netip.AddrPort, s scenario) (*loop, error) {
+// newLoop makes a loop without connections to t. close must be called.
+func newLoop(t target, s scenario) (*loop, error) {
 	poll, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	return &loop{addr: addr, scenario: s, poll: poll, base: time.Now(), in: make([]byte, readSize)}, nil
+	l := &loop{target: t, scenario: s, poll: poll, base: time.Now(), in: make([]byte, readSize)}
+	if t.layer != nil {
+		l.raw = make([]byte, readSize)
+	}
+	return l, nil
 }
 
 // clock reads the time into l.now.
@@ -120,7 +124,7 @@ func (l *loop) dial() error {
 	for len(l.waiting) > 0 && l.started < dialing {
 		c := l.waiting[len(l.waiting)-1]
 		l.waiting = l.waiting[:len(l.waiting)-1]
-		fd, err := dialSocket(l.addr)
+		fd, err := dialSocket(l.target.addr)
 		if err != nil {
 			return err
 		}
@@ -129,7 +133,9 @@ func (l *loop) dial() error {
 			return err
 		}
 		l.started++
-		c.begin(l, fd)
+		if err := c.begin(l, fd); err != nil {
+			return c.failure(err)
+		}
 		l.touch(c)
 	}
 	return nil
@@ -140,7 +146,11 @@ func (l *loop) dial() error {
 // next read.
 func (l *loop) read(c *client) error {
 	kept := copy(l.in, c.partial)
-	n, again, err := readSocket(c.fd, l.in[kept:])
+	room := l.in[kept:]
+	if c.layer != nil {
+		room = l.raw
+	}
+	n, again, err := readSocket(c.fd, room)
 	switch {
 	case err != nil:
 		return err
@@ -149,8 +159,13 @@ func (l *loop) read(c *client) error {
 	case n == 0:
 		return l.end(c)
 	}
-	l.clock()
 	rest := l.in[:kept+n]
+	if c.layer != nil {
+		if rest, err = l.unwrap(c, l.in[:kept], l.raw[:n]); err != nil {
+			return err
+		}
+	}
+	l.clock()
 	for {
 		f, _, err := codec.Next(rest, readSize)
 		if err != nil {
@@ -166,6 +181,27 @@ func (l *loop) read(c *client) error {
 	}
 	c.partial = append(c.partial[:0], rest...)
 	return nil
+}
+
+// unwrap appends to in the packets in what was read below the layer of c.
+func (l *loop) unwrap(c *client, in, raw []byte) ([]byte, error) {
+	in, wire, err := c.layer.receive(in, c.wire, raw)
+	c.wire = wire
+	if len(c.wire) > 0 || c.layer.open() && len(c.out) > 0 {
+		l.touch(c)
+	}
+	return in, err
+}
+
+// wrap gives the packets of c to its layer, unless there is a lot to be written
+// already.
+func (c *client) wrap() (err error) {
+	if !c.layer.open() || len(c.out) == 0 || len(c.wire) >= outSize {
+		return nil
+	}
+	c.wire, err = c.layer.send(c.wire, c.out)
+	c.out = c.out[:0]
+	return err
 }
 
 // end is the end of a stream: expected after DISCONNECT only. A client that leaves
@@ -184,8 +220,11 @@ func (l *loop) shut(c *client) {
 	if c.fd >= 0 {
 		closeSocket(c.fd)
 	}
-	c.fd, c.blocked = -1, false
-	c.out, c.partial = c.out[:0], c.partial[:0]
+	if c.layer != nil {
+		c.layer.end()
+	}
+	c.fd, c.blocked, c.layer = -1, false, nil
+	c.out, c.wire, c.partial = c.out[:0], c.wire[:0], c.partial[:0]
 }
 
 // flush writes all touched clients.
@@ -207,20 +246,29 @@ func (l *loop) write(c *client) error {
 	if c.fd < 0 {
 		return nil
 	}
+	out := &c.out
+	if c.layer != nil {
+		out = &c.wire
+	}
 	for {
 		if c.state == stateReady && len(c.out) < outSize {
 			l.scenario.fill(c)
 		}
-		if len(c.out) == 0 {
+		if c.layer != nil {
+			if err := c.wrap(); err != nil {
+				return err
+			}
+		}
+		if len(*out) == 0 {
 			return l.await(c, false)
 		}
-		n, again, err := writeSocket(c.fd, c.out)
+		n, again, err := writeSocket(c.fd, *out)
 		if err != nil {
 			return err
 		}
-		full := len(c.out) >= outSize
-		c.out = c.out[:copy(c.out, c.out[n:])]
-		if again || len(c.out) > 0 {
+		full := len(*out) >= outSize
+		*out = (*out)[:copy(*out, (*out)[n:])]
+		if again || len(*out) > 0 {
 			return l.await(c, true)
 		}
 		if !full {

@@ -25,6 +25,7 @@ const usage = `gannet bench measures brokers on this machine.
 
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
+  gannet bench secure [flags]          handshakes, messages and memory over TLS and WebSocket
   gannet bench durable [flags]         queues of absent clients, filled and drained
   gannet bench store sessions [flags]  many durable sessions, and a restart
   gannet bench store retained [flags]  many retained messages, a restart, and their replay
@@ -80,6 +81,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return idle(ctx, o, stdout, stderr)
+	case "secure":
+		o, err := secureOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return secure(ctx, o, stdout, stderr)
 	case "durable":
 		o, err := durableOptions(args, stdout)
 		if err != nil {
@@ -96,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable or store", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.

@@ -11,8 +11,9 @@ import (
 // target is a broker that runs. pid is 0 when its process is not known; processor
 // time and memory are then not measured.
 type target struct {
-	addr netip.AddrPort
-	pid  int
+	addr  netip.AddrPort
+	pid   int
+	layer func() layer // makes what lies below the packets of one connection; nil: MQTT over TCP
 }
 
 // outcome is what one run of one scenario against one broker measured. A unit is a
@@ -113,7 +114,7 @@ func (p phase) run(ctx context.Context, l *loop) error {
 // measureExchange runs an exchange until it is warm and then, measured, for a time.
 func measureExchange(ctx context.Context, t target, spec exchangeSpec, b budget) (o outcome, err error) {
 	x := newExchange(spec)
-	l, err := newLoop(t.addr, x)
+	l, err := newLoop(t, x)
 	if err != nil {
 		return o, err
 	}
@@ -175,7 +176,7 @@ func (x *exchange) underLoad(err error) error {
 // measureArrivals has a number of clients connect and subscribe, as fast as they may.
 func measureArrivals(ctx context.Context, t target, b budget) (o outcome, err error) {
 	a, n := &arrivals{}, b.connections
-	l, err := newLoop(t.addr, a)
+	l, err := newLoop(t, a)
 	if err != nil {
 		return o, err
 	}
@@ -229,11 +230,10 @@ func (t target) rss() (int64, error) {
 	return processRSS(t.pid)
 }
 
-// measureChurn lets clients come and go until the broker is warm and then, measured,
-// for a time.
-func measureChurn(ctx context.Context, t target, places int, b budget) (o outcome, err error) {
-	x := newChurn(places)
-	l, err := newLoop(t.addr, x)
+// measureChurn lets the clients of x come and go until the broker is warm and then,
+// measured, for a time.
+func measureChurn(ctx context.Context, t target, x *churn, b budget) (o outcome, err error) {
+	l, err := newLoop(t, x)
 	if err != nil {
 		return o, err
 	}

@@ -123,7 +123,7 @@ func TestRunFailsWhenNobodyListens(t *testing.T) {
 	}
 	addr := l.Addr().(*net.TCPAddr).AddrPort()
 	l.Close()
-	if _, err := measureChurn(context.Background(), target{addr: addr}, 1, brief()); err == nil {
+	if _, err := measureChurn(context.Background(), target{addr: addr}, newChurn(1), brief()); err == nil {
 		t.Error("no error")
 	}
 }
@@ -175,7 +175,7 @@ func TestEveryKindOfLoadRunsAgainstGannetWithoutFaults(t *testing.T) {
 		check(t, o, err)
 	})
 	t.Run("churn", func(t *testing.T) {
-		o, err := measureChurn(context.Background(), running, 5, patient())
+		o, err := measureChurn(context.Background(), running, newChurn(5), patient())
 		check(t, o, err)
 	})
 }

@@ -27,7 +27,7 @@ type parking struct {
 // progress is told every second; it may be nil.
 func park(ctx context.Context, t target, n int, name func(i int) (id, filter string), patience time.Duration, progress func(parked int)) (time.Duration, error) {
 	x := &parking{total: n, name: name}
-	l, err := newLoop(t.addr, x)
+	l, err := newLoop(t, x)
 	if err != nil {
 		return 0, err
 	}

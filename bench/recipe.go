@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,7 +28,40 @@ const (
 	mostMessages = 100_000_000
 )
 
-func gannetRecipe(path string) recipe {
+// listening is what the listener of a broker speaks. The zero value is MQTT over TCP.
+type listening struct {
+	webSocket        bool
+	certificate, key string // files for TLS; both or neither
+}
+
+// url is how Gannet is told.
+func (s listening) url(addr netip.AddrPort) string {
+	u := url.URL{Scheme: "mqtt", Host: addr.String()}
+	switch {
+	case s.webSocket:
+		u.Scheme = "ws"
+	case s.certificate != "":
+		u.Scheme = "mqtts"
+		u.RawQuery = url.Values{"certfile": {s.certificate}, "keyfile": {s.key}}.Encode()
+	}
+	return u.String()
+}
+
+// lines are how mosquitto is told, after its listener line. With TLS 1.3 it would choose
+// AES-256, where the clients would like AES-128 and Gannet lets them. 2.0 starts with
+// a WebSocket listener only if it has another one, too. It reads the key and makes that
+// listener's socket as another user than the one who may, unless told not to.
+func (s listening) lines(dir string) string {
+	switch {
+	case s.webSocket:
+		return "protocol websockets\nlistener 0 " + filepath.Join(dir, "mqtt.sock") + "\nuser root\n"
+	case s.certificate != "":
+		return fmt.Sprintf("certfile %s\nkeyfile %s\nciphers_tls1.3 TLS_AES_128_GCM_SHA256\nuser root\n", s.certificate, s.key)
+	}
+	return ""
+}
+
+func gannetRecipe(path string, at listening) recipe {
 	return recipe{
 		name:    "gannet",
 		path:    path,
@@ -35,7 +69,7 @@ func gannetRecipe(path string) recipe {
 		arguments: func(_ string, addr netip.AddrPort) ([]string, error) {
 			inflight, messages := strconv.Itoa(mostInflight), strconv.Itoa(mostMessages)
 			return []string{
-				"serve", "--listen", "mqtt://" + addr.String(), "--in-memory", "--log-level", "error",
+				"serve", "--listen", at.url(addr), "--in-memory", "--log-level", "error",
 				"--max-accept-rate", "0",
 				"--max-inflight", inflight, "--receive-maximum", inflight,
 				"--max-queued-messages", messages, "--max-queued-bytes", "16GiB",
@@ -49,14 +83,14 @@ func gannetRecipe(path string) recipe {
 // mosquittoRecipe sets set_tcp_nodelay because the loader waits for single small
 // messages, which Nagle's algorithm holds back; that is a choice of configuration and
 // not of the broker's speed.
-func mosquittoRecipe(path string) recipe {
+func mosquittoRecipe(path string, at listening) recipe {
 	return recipe{
 		name:    "mosquitto",
 		path:    path,
 		version: []string{"-h"},
 		arguments: func(dir string, addr netip.AddrPort) ([]string, error) {
 			text := fmt.Sprintf(`listener %d %s
-allow_anonymous true
+%sallow_anonymous true
 persistence false
 set_tcp_nodelay true
 max_inflight_messages %d
@@ -64,7 +98,7 @@ max_queued_messages 0
 connection_messages false
 log_dest stderr
 log_type error
-`, addr.Port(), addr.Addr(), mostInflight)
+`, addr.Port(), addr.Addr(), at.lines(dir), mostInflight)
 			file := filepath.Join(dir, "mosquitto.conf")
 			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				return nil, fmt.Errorf("mosquitto: configuration: %w", err)

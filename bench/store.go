@@ -133,7 +133,7 @@ func (s *storeRun) close() error {
 // fill feeds the store and prints how that went.
 func (s *storeRun) fill(ctx context.Context, spec feedSpec) error {
 	x := newFeed(spec)
-	l, err := newLoop(s.process.addr, x)
+	l, err := newLoop(s.process.target, x)
 	if err != nil {
 		return err
 	}

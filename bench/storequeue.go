@@ -75,7 +75,7 @@ func storeQueue(ctx context.Context, s *storeRun) error {
 
 // collect has one client take everything, and prints how that went.
 func (s *storeRun) collect(ctx context.Context, x *collection, c *client) error {
-	l, err := newLoop(s.process.addr, x)
+	l, err := newLoop(s.process.target, x)
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (s *storeRun) meet(ctx context.Context) (*conversation, error) {
 		exchange: newExchange(bystanders()), patience: s.patience,
 		asks: make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
 	}
-	l, err := newLoop(s.process.addr, c.exchange)
+	l, err := newLoop(s.process.target, c.exchange)
 	if err != nil {
 		return nil, err
 	}

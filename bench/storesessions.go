@@ -99,7 +99,7 @@ func storedSession(i int) (id, filter string) {
 func (s *storeRun) sampleBack(ctx context.Context, began time.Time) error {
 	count := min(sampled, s.n)
 	x := &returns{}
-	l, err := newLoop(s.process.addr, x)
+	l, err := newLoop(s.process.target, x)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (c *column) note(o outcome, err error) {
 func (c *column) ok() bool { return len(c.failed) == 0 && !c.faults.any() }
 
 func (s *suite) progress(round int, e entry, r recipe, o outcome, err error, took time.Duration) {
-	fmt.Fprintf(s.log, "round %d/%d  %-12s %-10s ", round+1, s.rounds, e.name, r.name)
+	fmt.Fprintf(s.log, "round %d/%d  %-15s %-10s ", round+1, s.rounds, e.name, r.name)
 	if err != nil {
 		fmt.Fprintf(s.log, "failed: %v\n", err)
 		return

@@ -192,7 +192,7 @@ func TestProcessThatEndsAtOnceIsReportedWithItsWords(t *testing.T) {
 }
 
 func TestProgramThatDoesNotExist(t *testing.T) {
-	_, err := versionOf(context.Background(), mosquittoRecipe("no-such-mosquitto"))
+	_, err := versionOf(context.Background(), mosquittoRecipe("no-such-mosquitto", listening{}))
 	if err == nil || !strings.Contains(err.Error(), "mosquitto") {
 		t.Errorf("%v", err)
 	}

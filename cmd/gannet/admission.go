@@ -343,6 +343,11 @@ func (a *admission) policy(c *config.Config, l *config.Listener, x *access, rule
 			return h.Admit(c)
 		}
 	}
+	if l.MaxQoS != nil {
+		most := codec.QoS(*l.MaxQoS)
+		p.Access.MaxQoS = &most
+	}
+	p.Access.AliasLimit = l.TopicAliasMaximum
 	if s.AllowZeroLengthClientID {
 		p.NewClientID = broker.ClientIDs(s.AutoIDPrefix)
 	}

@@ -70,7 +70,7 @@ func TestTestConfigPrintsWhatIsInForce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mosquitto.conf")
 	write(t, path, "listener 1884\nallow_anonymous true\nupgrade_outgoing_qos true\n")
 	for _, flag := range []string{"--test-config", "--check-config"} {
-		got := run(t, "", "-c", path, flag, "--jwt-secret=hush")
+		got := run(t, "", "-c", path, flag, "--jwt-secret=hush, and thirty-two bytes at the least")
 		if got.status != 0 || strings.Contains(got.stdout, "hush") {
 			t.Errorf("%s: %+v", flag, got)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
@@ -38,6 +39,9 @@ func engineOptions(c *config.Config) engine.Options {
 	b.MaxGroupMessages = c.MaxGroupQueuedMessages
 	b.MaxGroupBytes = toInt(c.MaxGroupQueuedBytes)
 	b.SharedStrategy = sharedStrategy(c.SharedStrategy)
+	if c.ConnectionMessages {
+		b.ConnectionLevel = slog.LevelInfo
+	}
 
 	s := &b.Session
 	s.MaxInflight = c.MaxInflight

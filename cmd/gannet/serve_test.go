@@ -114,6 +114,7 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 		"max-queued-messages": "9", "max-queued-bytes": "9", "max-group-queued-messages": "9", "max-group-queued-bytes": "9",
 		"queue-window": "9", "queue-window-bytes": "9KiB", "queue-qos0": "true", "max-outbound-bytes": "9KiB", "max-retained-messages": "9", "max-retained-bytes": "9", "loops": "9", "shutdown-timeout": "9s",
 		"max-loop-lag": "9s", "max-payload": "9KiB", "max-handshakes": "9", "handshake-timeout": "9s", "max-message-rate": "9", "max-byte-rate": "9",
+		"connection-messages": "true",
 	}
 	outside := []string{ // used by serve itself
 		"scram-users", "data-dir", "durability", "in-memory", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",
@@ -122,7 +123,7 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 	around := []string{ // what serve builds around the engine: listeners, judges, the guard (admission_test.go), the publisher of $SYS
 		"listen", "allow-anonymous", "allow-zero-length-clientid", "auto-id-prefix", "password-file", "acl-", "auth-order", "jwt-", "http-",
 		"connect-", "max-login-failures", "max-address-failures", "failure-half-life", "first-ban", "max-ban",
-		"ban-", "flap-", "guard-", "clientid-prefix", "sys-interval",
+		"ban-", "flap-", "guard-", "clientid-prefix", "sys-interval", "http-listen", "http-dir",
 	}
 	load := func(args ...string) config.Config {
 		c, err := config.Load(config.Source{Args: append([]string{"--scram-users=users"}, args...)})

@@ -20,7 +20,9 @@
 // makers' tools, company_test.go mixes them. MQTT.js tells the stories again in its
 // own language in test.mjs.
 //
-// The package crash beside this one kills the broker under such clients.
+// The package crash beside this one kills the broker under such clients. The package
+// secure runs both makers' brokers on the same configuration, with all that keeps
+// strangers out.
 //
 // No test sleeps. Each waits for an event, and a deadline turns a missing event into
 // a failure. That something does not happen is shown by a fence: a message published

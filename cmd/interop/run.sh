@@ -3,7 +3,8 @@
 # client of this folder against it. On Debian it installs the clients that are missing,
 # for which it has to be root. The exit status is 0 only if every client was content.
 #
-#	run.sh          the clients against one broker that stays up
+#	run.sh          the clients against one broker that stays up, then secure/: TLS,
+#	                certificates, passwords, proxies, WebSocket, beside Debian's mosquitto
 #	run.sh crash    the clients against a broker that is killed and started again (crash/)
 set -eu
 
@@ -47,6 +48,9 @@ install_missing() {
 	else
 		command -v node >/dev/null || missing="$missing nodejs"
 		command -v npm >/dev/null || missing="$missing npm"
+		command -v openssl >/dev/null || missing="$missing openssl"
+		command -v haproxy >/dev/null || missing="$missing haproxy"
+		command -v chromium >/dev/null || missing="$missing chromium"
 	fi
 	[ -n "$missing" ] || return 0
 	echo "interop: installing$missing"
@@ -101,4 +105,6 @@ echo "interop: broker on $INTEROP_ADDR, $(mosquitto_pub --help | sed -n 's/.*\(m
 failed=0
 go test -count=1 -timeout 5m . || failed=1
 node --test --test-reporter=spec test.mjs || failed=1
+# Brokers of its own, on configurations of its own. Its table of attacks needs -v.
+go test -count=1 -timeout 10m -v ./secure || failed=1
 exit "$failed"

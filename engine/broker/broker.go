@@ -170,8 +170,8 @@ func (b *Broker) Subscriptions() (ordinary, shared int) {
 	return s.Subscriptions, s.SharedSubscriptions
 }
 
-// Retained returns how many retained messages there are.
-func (b *Broker) Retained() int { return b.retained.index.Len() }
+// Retained returns how many retained messages of clients there are.
+func (b *Broker) Retained() int { return b.retained.index.Len() - int(b.retained.own.Load()) }
 
 // NewClientID invents a Client Identifier that no session uses [MQTT-3.2.2-16].
 func NewClientID() string { return ClientIDs("auto-")() }

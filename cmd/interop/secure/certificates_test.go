@@ -57,9 +57,13 @@ func TestTutorialTLS(t *testing.T) {
 			{"with a certificate that nobody asked for", secure, identity, true},
 			{"unknown authority", secure, with(login, "--tls-use-os-certs"), false},
 		} {
-			r := l.tell(step.name, run(t, "", "", pub(step.port, with(step.flags, "-d", "-q", "1", "-m", step.name)...)...))
+			r := run(t, "", "", pub(step.port, with(step.flags, "-d", "-q", "1", "-m", step.name)...)...)
 			if (r.status == 0) != step.ok {
 				t.Errorf("%s: %v", step.name, r)
+			}
+			// Where TLS fails, the words depend on how far the client was when it noticed.
+			if !strings.Contains(r.stdout+r.stderr, "TLS") {
+				l.tell(step.name, r)
 			}
 			if step.ok {
 				s.expect(t, "greetings", 0, 0, step.name)

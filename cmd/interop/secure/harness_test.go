@@ -135,7 +135,7 @@ func orNothing(s string) string {
 
 // abbreviate keeps the beginning and the end of a long text.
 func abbreviate(s string) string {
-	const most = 8 << 10
+	const most = 3 << 10
 	if len(s) <= most {
 		return s
 	}

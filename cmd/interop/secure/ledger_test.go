@@ -23,7 +23,10 @@ type replacement struct {
 }
 
 // madeUp are the Client Identifiers that mosquitto's clients and the brokers make up.
-var madeUp = regexp.MustCompile(`\b(mosq-\w{18}|auto-[0-9A-Fa-f-]{36})`)
+var madeUp = regexp.MustCompile(`\b(mosq-\w{18}|auto-[0-9A-Za-z-]{20,})`)
+
+// reasonString is what mosquitto_pub prints of Gannet's Reason String. mosquitto sends none.
+var reasonString = regexp.MustCompile(`(?m)^not authorized\n`)
 
 // even replaces text, such as a port, by a word.
 func (l *ledger) evenOut(text, word string) {
@@ -32,7 +35,7 @@ func (l *ledger) evenOut(text, word string) {
 
 // tell notes what a step came to, and returns it.
 func (l *ledger) tell(name string, r result) result {
-	r.stdout, r.stderr = l.level(r.stdout), l.level(r.stderr)
+	r.stdout, r.stderr = l.level(r.stdout), reasonString.ReplaceAllString(l.level(r.stderr), "")
 	l.steps = append(l.steps, step{name, r})
 	return r
 }

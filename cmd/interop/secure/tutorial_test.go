@@ -180,7 +180,7 @@ func TestTutorialReload(t *testing.T) {
 		may := func(user, password string) bool {
 			r := run(t, "", "", pub(port, "-u", user, "-P", password, "-t", "probe", "-m", "x")...)
 			if r.status != 0 && r.status != 5 {
-				t.Errorf("neither accepted nor refused: %v", r)
+				t.Fatalf("neither accepted nor refused: %v", r)
 			}
 			return r.status == 0
 		}

@@ -33,6 +33,7 @@ type Config struct {
 	LogFacility        string   // of syslog
 	LogTimestamp       bool
 	LogTimestampFormat string // in the terms of strftime; empty: RFC 3339
+	ConnectionMessages bool   // a line for each client that comes or goes
 
 	MaxConnections int // 0: bounded by file descriptors only
 	MaxAcceptRate  int // connections a second; 0: not limited
@@ -76,6 +77,9 @@ type Config struct {
 	MaxByteRate        int64  // likewise
 	ClientIDPrefix     string // of every Client Identifier; empty: any
 	SysIntervalSeconds int    // 0: never
+
+	HTTPListen []string // HOST:PORT
+	HTTPDir    string   // path; empty: no files
 
 	User    string // names with commas between, the first that exists counts; empty: stay who we are
 	PIDFile string // empty: none

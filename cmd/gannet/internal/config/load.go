@@ -54,8 +54,9 @@ func Load(source Source) (Config, error) {
 	}
 	c := Default()
 	mentions := make(map[string]string)
+	format := ownFormat
 	if path := cmp.Or(flags.config, variables.config); path != "" {
-		if err := loadFile(&c, table, path, &source, mentions); err != nil {
+		if format, err = loadFile(&c, table, path, &source, mentions); err != nil {
 			return Config{}, err
 		}
 	}
@@ -76,7 +77,8 @@ func Load(source Source) (Config, error) {
 			return Config{}, err
 		}
 	}
-	if err := c.Validate(); err != nil {
+	// mosquitto starts with a configuration that lets nobody in, and so it does here: Warnings tells.
+	if err := c.Validate(); err != nil && (format != mosquittoFormat || !errors.As(err, new(lockedOut))) {
 		return Config{}, err
 	}
 	for _, w := range c.Warnings() {
@@ -94,30 +96,30 @@ func (s *Source) warn(line string) {
 	}
 }
 
-// loadFile applies a configuration file of either format to c.
-func loadFile(c *Config, table []setting[Config], path string, source *Source, mentions map[string]string) error {
+// loadFile applies a configuration file of either format to c, and returns which it is.
+func loadFile(c *Config, table []setting[Config], path string, source *Source, mentions map[string]string) (format, error) {
 	if source.ReadFile == nil {
-		return fmt.Errorf("flag --%s: no files can be read here", configFlag)
+		return 0, fmt.Errorf("flag --%s: no files can be read here", configFlag)
 	}
 	content, err := source.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("flag --%s: %w", configFlag, err)
+		return 0, fmt.Errorf("flag --%s: %w", configFlag, err)
 	}
 	if len(content) > MaxFileBytes {
-		return fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), MaxFileBytes)
+		return 0, fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), MaxFileBytes)
 	}
 	format, err := detect(path, string(content))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if format == mosquittoFormat {
-		return loadMosquitto(c, path, string(content), source, mentions)
+		return format, loadMosquitto(c, path, string(content), source, mentions)
 	}
 	assignments, err := readFile(table, path, string(content))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return apply(c, assignments, mentions)
+	return format, apply(c, assignments, mentions)
 }
 
 // addPorts adds a listener on the loopback interface for each port of -p, as mosquitto does: instead of the default one, and not at

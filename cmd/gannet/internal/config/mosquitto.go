@@ -69,6 +69,7 @@ func loadMosquitto(c *Config, path, content string, source *Source, mentions map
 		c: c, source: source, options: make(map[string]*option), main: true, once: make(map[string]string),
 		access: mosquittoAccess(), general: newDraft(path),
 	}
+	c.ConnectionMessages = true
 	table := mosquittoOptions()
 	for i := range table {
 		m.options[table[i].name] = &table[i]

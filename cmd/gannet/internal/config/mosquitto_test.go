@@ -53,7 +53,7 @@ include_dir /etc/mosquitto/conf.d
 		t.Fatal(err)
 	}
 	want := Default()
-	want.LenientACL = true
+	want.LenientACL, want.ConnectionMessages = true, true
 	want.PIDFile, want.DataDir, want.LogDest = "/run/mosquitto/mosquitto.pid", "/var/lib/mosquitto/gannet", []string{"file:/var/log/mosquitto/mosquitto.log"}
 	want.User, want.AllowAnonymous = "mosquitto,nobody", Yes
 	if !reflect.DeepEqual(c, want) {
@@ -147,8 +147,8 @@ func TestConfSettings(t *testing.T) {
 		{"persistent_client_expiration 1h", func(c *Config) { c.MaxSessionExpiry = 3600 }},
 		{"persistent_client_expiration 90", func(c *Config) { c.MaxSessionExpiry = 90 }},
 		{"persistent_client_expiration 1000y", func(*Config) {}},
-		{"max_qos 1", func(c *Config) { c.MaxQoS = 1 }},
-		{"max_topic_alias 0", func(c *Config) { c.TopicAliasMaximum = 0 }},
+		{"connection_messages false", func(c *Config) { c.ConnectionMessages = false }},
+		{"listener 1884\nlistener 8080 127.0.0.1\nprotocol http_api\nhttp_dir /srv/www", func(c *Config) { c.HTTPListen, c.HTTPDir = []string{"127.0.0.1:8080"}, "/srv/www" }},
 		{"max_topic_alias_broker 3", func(c *Config) { c.TopicAliasMaximumOut = 3 }},
 		{"retain_available false\nqueue_qos0_messages true", func(c *Config) { c.RetainAvailable, c.QueueQoS0 = false, true }},
 		{"sys_interval 0", func(c *Config) { c.SysIntervalSeconds = 0 }},
@@ -164,6 +164,7 @@ func TestConfSettings(t *testing.T) {
 		{"log_dest stdout\nlog_dest syslog\nlog_facility 5", func(c *Config) { c.LogDest, c.LogFacility = []string{"stdout", "syslog"}, "local5" }},
 		{"log_dest none", func(c *Config) { c.LogDest = nil }},
 		{"log_timestamp false\nlog_timestamp_format %H:%M", func(c *Config) { c.LogTimestamp, c.LogTimestampFormat = false, "%H:%M" }},
+		{"connection_messages false", func(c *Config) { c.ConnectionMessages = false }},
 		{"persistence true", func(c *Config) { c.Durability, c.InMemory = Sync, false }},
 		{"persistence true\npersistence_location /srv", func(c *Config) { c.Durability, c.InMemory, c.DataDir = Sync, false, "/srv/gannet" }},
 		{"plugin /usr/lib/mosquitto_persist_sqlite.so", func(c *Config) { c.Durability, c.InMemory = Sync, false }},
@@ -176,7 +177,7 @@ func TestConfSettings(t *testing.T) {
 			continue
 		}
 		want := Default()
-		want.LenientACL = true
+		want.LenientACL, want.ConnectionMessages = true, true
 		want.DataDir, want.Durability, want.InMemory, want.User, want.AllowAnonymous = "gannet", Off, true, "mosquitto,nobody", Yes
 		test.change(&want)
 		c.Listen, want.Listen = nil, nil
@@ -220,7 +221,6 @@ func TestConfMistakesNameTheLine(t *testing.T) {
 		{"log_dest file a\nlog_dest file b", `mosquitto.conf:2: log_dest: there is a file already, and one is allowed`},
 		{"persistent_client_expiration 3x", `mosquitto.conf:1: persistent_client_expiration: "3x" is not a time: write a number with h, d, w, m or y`},
 		{"include_dir /none", `mosquitto.conf:1: include_dir: open /none: no such file or directory`},
-		{"listener 1", `listen: mqtt://:1 could admit nobody: allow-anonymous is false and there are no users: name them with --password-file FILE or --scram-users FILE`},
 		{"-----BEGIN PRIVATE KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj", `mosquitto.conf:1: unknown option "-----BEGIN"`},
 	} {
 		_, _, err := mosquittoConf(test.text).load()
@@ -250,11 +250,26 @@ func TestConfWarnsOfAListenerThatAdmitsNobody(t *testing.T) {
 	_, warnings, err := mosquittoConf("per_listener_settings true\nlistener 1\nlistener 2\nallow_anonymous true\nmax_qos 1").load()
 	want := []string{
 		storeNote,
-		"mosquitto.conf:5: max_qos: Gannet has one maximum for all listeners, and 2 is that of another one",
 		"listen: mqtt://:1 could admit nobody: allow-anonymous is false and there are no users: name them with --password-file FILE or --scram-users FILE",
 	}
 	if err != nil || !slices.Equal(warnings, want) {
 		t.Errorf("%v\ngot  %q\nwant %q", err, warnings, want)
+	}
+	// mosquitto starts with such a listener even if it has no other.
+	_, warnings, err = mosquittoConf("listener 1").load()
+	if err != nil || !slices.Equal(warnings, []string{storeNote, want[1]}) {
+		t.Errorf("%v\ngot  %q", err, warnings)
+	}
+}
+
+func TestConfLimitsOfOneListener(t *testing.T) {
+	c, warnings, err := mosquittoConf("allow_anonymous true\nlistener 1\nmax_qos 1\nmax_topic_alias 0\nlistener 2").load()
+	if err != nil || len(warnings) != 1 || len(c.Listen) != 2 {
+		t.Fatalf("%v, %q, %+v", err, warnings, c.Listen)
+	}
+	a, b := c.Listen[0], c.Listen[1]
+	if a.MaxQoS == nil || *a.MaxQoS != 1 || a.TopicAliasMaximum == nil || *a.TopicAliasMaximum != 0 || b.MaxQoS != nil || b.TopicAliasMaximum != nil {
+		t.Errorf("%+v\n%+v", a, b)
 	}
 }
 

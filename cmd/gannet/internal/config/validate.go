@@ -13,7 +13,7 @@ func (c *Config) Validate() error {
 	if len(c.Listen) == 0 {
 		return errors.New("listen: no listener: write --listen mqtt://127.0.0.1:1883")
 	}
-	var lockedOut error
+	var nobody error
 	locked := 0
 	for _, l := range c.Listen {
 		if err := l.validate(); err != nil {
@@ -26,15 +26,18 @@ func (c *Config) Validate() error {
 			if c.AccessOf(&l).AllowAnonymous == Unset {
 				return err
 			}
-			lockedOut = err
+			nobody = err
 			locked++
 		}
 	}
 	if locked == len(c.Listen) {
-		return lockedOut
+		return lockedOut{nobody}
 	}
 	return nil
 }
+
+// lockedOut is the error of a configuration that lets nobody in.
+type lockedOut struct{ error }
 
 // Warnings are what a sound configuration has that its owner may not have meant, a line each.
 func (c *Config) Warnings() []string {

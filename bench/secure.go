@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// secureLoad are the scenarios over one transport.
+type secureLoad struct {
+	title   string
+	at      listening // less the files of TLS
+	entries []entry
+}
+
+// secureOptions reads the arguments of gannet bench secure.
+func secureOptions(args []string, output io.Writer) (*options, error) {
+	o := &options{}
+	f := newFlags("secure", "measures brokers over TLS and WebSocket in turn and prints tables of medians", output)
+	which := f.String("scenarios", "all", "`NAMES` separated by commas, or all; see --list")
+	f.BoolVar(&o.listEntries, "list", false, "print the scenarios and end")
+	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each scenario with each broker; the report has the medians")
+	seconds := f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
+	steps := f.String("connections", "2000,6000", "`FEW,MANY` silent clients, one subscription each; the slope is between the two")
+	f.DurationVar(&o.settle, "settle", 6*time.Second, "`TIME` of silence before each look at the memory")
+	common := addCommon(f.FlagSet, "gannet,mosquitto")
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	if err := o.setRuns(*seconds, patience); err != nil {
+		return nil, err
+	}
+	if err := o.setSteps(*steps); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.certificate, err = newCertificate(); err != nil {
+		return nil, err
+	}
+	o.loads = o.secureLoads()
+	if o.entries, err = choose(slices.Concat(o.loads[0].entries, o.loads[1].entries), *which); err != nil {
+		return nil, err
+	}
+	chosen := namesOf(o.entries)
+	for i := range o.loads {
+		o.loads[i].entries = slices.DeleteFunc(o.loads[i].entries, func(e entry) bool { return !slices.Contains(chosen, e.name) })
+	}
+	return o, common.into(o)
+}
+
+// secure is gannet bench secure. When it is ended early, it prints what it has.
+func secure(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+	if o.listEntries {
+		for _, e := range o.entries {
+			fmt.Fprintf(stdout, "%-15s %s\n", e.name, e.about)
+		}
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "gannet-bench-")
+	if err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	tcp, err := o.certificate.write(dir)
+	if err != nil {
+		return err
+	}
+	if err := describe(ctx, o, stdout); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d rounds of %v, medians; payloads of %d bytes. CPU is the broker's, for each message in or out, or handshake with all around it.\n",
+		o.rounds, o.budget.length, payloadSize)
+	fmt.Fprintln(stdout, "RSS is the memory of one further connection. A client costs as much for TLS as a broker: where the loader is busy all the time,")
+	fmt.Fprintln(stdout, "rates are the loader's, and processor time alone compares brokers.")
+	if n := len(o.brokers); n > 1 {
+		fmt.Fprintf(stdout, "× is %s to %s.\n", o.brokers[0].name, o.brokers[n-1].name)
+	}
+	var all []row
+	for _, load := range o.loads {
+		if len(load.entries) == 0 {
+			continue
+		}
+		if !load.at.webSocket {
+			load.at = tcp
+		}
+		fmt.Fprintf(stdout, "\n### %s\n\n", load.title)
+		rows, err := load.run(ctx, o, stdout, stderr)
+		all = append(all, rows...)
+		if err != nil {
+			return err
+		}
+	}
+	return faultsOf(all)
+}
+
+// run measures one load and prints its table.
+func (s *secureLoad) run(ctx context.Context, o *options, stdout, stderr io.Writer) ([]row, error) {
+	brokers, err := offering(ctx, o.brokers, s.at, stdout)
+	if err != nil {
+		return nil, err
+	}
+	u := suite{entries: s.entries, brokers: brokers, rounds: o.rounds, budget: o.budget, log: stderr}
+	rows, err := u.run(ctx)
+	var names []string
+	for _, b := range brokers {
+		names = append(names, b.name)
+	}
+	writeReport(stdout, names, rows)
+	return rows, err
+}
+
+// offering returns recipes for the brokers that start with a listener, and names the
+// others: mosquitto may be built without WebSocket.
+func offering(ctx context.Context, brokers []recipe, at listening, w io.Writer) (able []recipe, err error) {
+	for _, r := range brokers {
+		r = r.over(at)
+		p, err := startProcess(ctx, r)
+		if err == nil {
+			err = p.stop()
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if err != nil {
+			fmt.Fprintf(w, "%s: not measured: %v\n\n", r.name, err)
+			continue
+		}
+		able = append(able, r)
+	}
+	if len(able) == 0 {
+		return nil, errors.New("none of the brokers offers this transport")
+	}
+	return able, nil
+}
+
+// over returns the recipe with another listener.
+func (r recipe) over(at listening) recipe {
+	if r.name == "gannet" {
+		return gannetRecipe(r.path, at)
+	}
+	return mosquittoRecipe(r.path, at)
+}
