@@ -16,6 +16,7 @@ func WriteHelp(w io.Writer) error {
 	writeTable(&b, settings(), "--", &c)
 	b.WriteString("\nThe following belong to one listener each: in its URL, or in its block of the file.\n")
 	writeTable(&b, listenerSettings(), "", &Listener{})
+	b.WriteString("\n")
 	writeWrapped(&b, "A listener may also have settings of its own from the groups "+groupListeners+" (but listen), "+groupTokens+" and "+
 		groupService+"; those that it does not mention are those of the broker. none takes back a file, a list or a text.")
 	b.WriteString("\nConfiguration itself\n")
@@ -33,6 +34,20 @@ Every setting has a variable: GANNET_LISTEN for --listen, GANNET_MAX_PACKET_SIZE
 --max-packet-size; an empty variable counts as unset.
 SIZE: bytes, or a number with KiB, MiB or GiB. DURATION: a number with ms, s, m, h, d or w.
 A switch without a value means true; turn it off with --switch=false.
+
+Signals
+  SIGTERM, SIGINT
+      Let clients go and end; a second one ends at once.
+  SIGHUP
+      Read everything again: configuration, users, rules, keys, certificates, ban list. The
+      log tells what is different, and what a mistake leaves as it was. Clients stay connected.
+  SIGUSR1
+      Nothing: what Mosquitto would save is saved already.
+  SIGUSR2
+      Log how much the broker holds, and what became of the connections of each listener.
+
+Exit status: 0 ended by a signal, 1 it could not go on, 2 it could not start because of its
+configuration or its store.
 `)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -55,7 +70,7 @@ func writeSetting[T any](b *strings.Builder, s *setting[T], prefix string, defau
 	if s.value.placeholder == "" {
 		b.WriteString("[=true|false]")
 	} else {
-		b.WriteString(" " + s.value.placeholder)
+		b.WriteString(" " + strings.TrimPrefix(s.value.placeholder, "|")) // an empty word is how one leaves it open
 	}
 	if s.value.repeatable {
 		b.WriteString(" (repeatable)")
