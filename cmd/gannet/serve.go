@@ -97,7 +97,9 @@ func (h warnings) Handle(_ context.Context, r slog.Record) error {
 func (p *process) newReloader(args []string, c *config.Config, log *logging) *reloader {
 	source := p.configSource(args)
 	source.Warn = func(line string) { log.Warn("configuration", "reason", line) }
-	return &reloader{load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log}
+	return &reloader{
+		load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log, signals: catchSignals(),
+	}
 }
 
 // runServer opens the store and the listeners, serves until ctx ends and closes what it opened.
@@ -208,7 +210,10 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 	defer serveHTTP(web, c, server, figures, log)()
 	r.manager = manager
 	r.apply = append(r.apply, func(next *config.Config) error { return admission.reload(server, next) })
-	defer r.serveSignals(func() { tellHoldings(ctx, server, log) })()
+	defer r.serveSignals(func() {
+		tellHoldings(ctx, server, log)
+		admission.tell()
+	})()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)
