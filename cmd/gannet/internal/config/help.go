@@ -23,7 +23,7 @@ func WriteHelp(w io.Writer) error {
 	b.WriteString("  -c FILE, --config FILE\n")
 	writeWrapped(&b, "Read settings from FILE, lines of key = value with the names above without the dashes in front; "+
 		"# begins a comment. A repeatable key may stand on several lines. A line [listener URL] begins the settings of a listener, up to "+
-		"the next such line or the end. A mosquitto.conf is recognised by its content: it is read as mosquitto does, with its defaults.")
+		"the next such line or the end. A mosquitto.conf is recognised by its content and read as mosquitto does. Bounds that it does not mention have the defaults above.")
 	b.WriteString("  --check-config, --test-config\n")
 	writeWrapped(&b, "Judge the configuration, print all that is in force, and exit: status 0 when it is sound, 2 when it is not.")
 	b.WriteString("  -p PORT, -v, -q\n")
