@@ -44,7 +44,8 @@ Signals
   SIGUSR1
       Nothing: what Mosquitto would save is saved already.
   SIGUSR2
-      Log how much the broker holds, and what became of the connections of each listener.
+      Log how much the broker holds, what became of the connections of each listener, and
+      what the guard and those who judge clients have counted.
 
 Exit status: 0 ended by a signal, 1 it could not go on, 2 it could not start because of its
 configuration or its store.
