@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -146,8 +147,8 @@ func storeSpots() []spot {
 func benchSpots() []spot {
 	const prefix = "gannet bench "
 	parent := spot{path: " bench", flags: []flagWord{helpFlag()}}
-	groups := make(map[string]*spot) // " bench store", of which there are several
-	out := []spot{}
+	var groups []*spot // " bench store", below which there are several
+	var out []spot
 	for line := range strings.Lines(helpOf()) {
 		usage, found := strings.CutPrefix(strings.TrimSpace(line), prefix)
 		command, rest, both := strings.Cut(usage, " [flags] ")
@@ -156,14 +157,16 @@ func benchSpots() []spot {
 		}
 		about := strings.TrimSpace(rest)
 		first, second, nested := strings.Cut(command, " ")
-		if nested {
-			if groups[first] == nil {
-				groups[first] = &spot{path: " bench " + first, flags: []flagWord{helpFlag()}}
+		if !nested {
+			parent.words = append(parent.words, word{first, about})
+		} else {
+			at := slices.IndexFunc(groups, func(g *spot) bool { return g.path == " bench "+first })
+			if at < 0 {
+				at = len(groups)
+				groups = append(groups, &spot{path: " bench " + first, flags: []flagWord{helpFlag()}})
 				parent.words = append(parent.words, word{first, "several, of which its help tells"})
 			}
-			groups[first].words = append(groups[first].words, word{second, about})
-		} else {
-			parent.words = append(parent.words, word{first, about})
+			groups[at].words = append(groups[at].words, word{second, about})
 		}
 		out = append(out, spot{path: " bench " + command, flags: append(flagsOf(helpOf(strings.Fields(command)...)), helpFlag())})
 	}

@@ -87,7 +87,7 @@ func TestChoicesAreWordsBetweenBars(t *testing.T) {
 	}
 }
 
-// lines are what is completed, the last word of each.
+// completions are command lines, of which the last word is completed.
 var completions = []struct {
 	line []string
 	want string // words that are among the completions
