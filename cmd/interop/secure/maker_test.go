@@ -86,7 +86,12 @@ func (m maker) serve(t *testing.T, dir, conf string, addresses ...string) *broke
 
 func (m maker) serveFile(t *testing.T, path string, addresses ...string) *broker {
 	t.Helper()
-	b := &broker{talkRaw(t, m.binary, "-c", path), m, filepath.Dir(path)}
+	return m.serveFlags(t, path, nil, addresses...)
+}
+
+func (m maker) serveFlags(t *testing.T, path string, flags []string, addresses ...string) *broker {
+	t.Helper()
+	b := &broker{talkRaw(t, with([]string{m.binary, "-c", path}, flags...)...), m, filepath.Dir(path)}
 	for _, a := range addresses {
 		eventually(t, m.name+" listens on "+a, func() bool {
 			select {
