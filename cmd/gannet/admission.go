@@ -200,6 +200,29 @@ func (a *admission) reload(server *engine.Server, next *config.Config) error {
 	return nil
 }
 
+// tell logs what became of those who were asked about, as far as there is something to tell.
+func (a *admission) tell() {
+	g := a.hooks.Load().Guard.Counters()
+	args := []any{"failed-logins", g.Failures, "forgotten", g.Evicted, "not-remembered", g.Crowded}
+	for r := guard.Admitted + 1; r < guard.Reasons; r++ {
+		args = append(args, "by-"+r.String(), g.By[r])
+	}
+	a.log.Info("the guard counts", args...)
+	for _, x := range a.accesses {
+		if x.passwords != nil {
+			s := x.passwords.Stats()
+			a.log.Info("the password file was asked", "file", x.settings.PasswordFile, "asked", s.Asked, "from-memory", s.Cached, "verified", s.Verified,
+				"denied", s.Denied, "unknown", s.Unknown, "overloaded", s.Overloaded)
+		}
+		if x.tokens != nil {
+			a.log.Info("tokens were judged", "figures", fmt.Sprintf("%+v", x.tokens.Stats()))
+		}
+		if x.service != nil {
+			a.log.Info("the service was asked", "figures", fmt.Sprintf("%+v", x.service.Stats()))
+		}
+	}
+}
+
 // prepareGuard makes a guard, if its settings are new, and reads its ban list.
 func (a *admission) prepareGuard(c *config.Config, ch *change) (err error) {
 	g := &c.Guard
@@ -343,6 +366,11 @@ func (a *admission) policy(c *config.Config, l *config.Listener, x *access, rule
 			return h.Admit(c)
 		}
 	}
+	if l.MaxQoS != nil {
+		most := codec.QoS(*l.MaxQoS)
+		p.Access.MaxQoS = &most
+	}
+	p.Access.AliasLimit = l.TopicAliasMaximum
 	if s.AllowZeroLengthClientID {
 		p.NewClientID = broker.ClientIDs(s.AutoIDPrefix)
 	}

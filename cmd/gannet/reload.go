@@ -14,12 +14,21 @@ type reloader struct {
 	load    func() (config.Config, error)
 	current config.Config
 	log     *logging
-	account *account  // whom the process has become; nil: nobody
-	manager *notifier // who is told when it begins and ends; nil: nobody
+	signals chan os.Signal // of catchSignals
+	account *account       // whom the process has become; nil: nobody
+	manager *notifier      // who is told when it begins and ends; nil: nobody
 
 	// apply are asked in turn, and each takes on all that concerns it or nothing; the first error ends it. They read their files even if no
 	// setting is different: what is in the files may be.
 	apply []func(next *config.Config) error
+}
+
+// catchSignals keeps the signals that serveSignals serves: from the first moment on, since they would end a process that still loads its
+// store.
+func catchSignals() chan os.Signal {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	return signals
 }
 
 // serveSignals serves signals until the function it returns is called, which joins the goroutine:
@@ -28,14 +37,12 @@ type reloader struct {
 //	SIGUSR1  says that there is nothing to save, to whoever has it from Mosquitto
 //	SIGUSR2  tell
 func (r *reloader) serveSignals(tell func()) (stop func()) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	quit, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
 		for {
 			select {
-			case s := <-signals:
+			case s := <-r.signals:
 				switch s {
 				case syscall.SIGHUP:
 					r.reload()
@@ -50,7 +57,7 @@ func (r *reloader) serveSignals(tell func()) (stop func()) {
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
+		signal.Stop(r.signals)
 		close(quit)
 		<-joined
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/user"
 	"runtime/debug"
@@ -96,7 +97,9 @@ func (h warnings) Handle(_ context.Context, r slog.Record) error {
 func (p *process) newReloader(args []string, c *config.Config, log *logging) *reloader {
 	source := p.configSource(args)
 	source.Warn = func(line string) { log.Warn("configuration", "reason", line) }
-	return &reloader{load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log}
+	return &reloader{
+		load: func() (config.Config, error) { return config.Load(source) }, current: *c, log: log, signals: catchSignals(),
+	}
 }
 
 // runServer opens the store and the listeners, serves until ctx ends and closes what it opened.
@@ -156,9 +159,13 @@ func becomeUser(a *account, c *config.Config, log *logging) error {
 	return a.lower()
 }
 
-// listenAs makes the server, which binds its ports as root if the process was started as that, and gives root up.
-func listenAs(a *account, c *config.Config, keeper *keeper, options engine.Options, log *slog.Logger) (server *engine.Server, err error) {
+// listenAs makes the server and opens what answers HTTP, which bind their ports as root if the process was started as that, and gives
+// root up.
+func listenAs(a *account, c *config.Config, keeper *keeper, options engine.Options, log *slog.Logger) (server *engine.Server, web []net.Listener, err error) {
 	err = a.raised(func() error {
+		if web, err = listenHTTP(c); err != nil {
+			return unusable{err}
+		}
 		if server, err = keeper.newServer(options, log); err != nil || a == nil || c.Durability == config.Off {
 			return err
 		}
@@ -167,16 +174,21 @@ func listenAs(a *account, c *config.Config, keeper *keeper, options engine.Optio
 	if err == nil {
 		err = a.drop()
 	}
-	if err != nil && server != nil {
-		err = errors.Join(err, server.Close())
+	if err != nil {
+		for _, l := range web {
+			_ = l.Close()
+		}
+		if server != nil {
+			err = errors.Join(err, server.Close())
+		}
 	}
-	return server, err
+	return server, web, err
 }
 
 // serveClients runs the server. When it returns, nobody uses the store any more but for what keeper itself does.
 func (p *process) serveClients(ctx context.Context, c *config.Config, options engine.Options, admission *admission, keeper *keeper, memory *engine.MemoryKeeper, r *reloader) error {
 	log := r.log.Logger
-	server, err := listenAs(r.account, c, keeper, options, log)
+	server, web, err := listenAs(r.account, c, keeper, options, log)
 	if err != nil {
 		return err
 	}
@@ -193,10 +205,15 @@ func (p *process) serveClients(ctx context.Context, c *config.Config, options en
 	for i, address := range server.Addrs() {
 		log.Info("listening", "listener", c.Listen[i].String(), "address", address.String(), "anonymous", c.Anonymous(c.Listen[i]))
 	}
-	defer publishSys(server, time.Duration(c.SysIntervalSeconds)*time.Second).Stop()
+	figures := publishSys(server, time.Duration(c.SysIntervalSeconds)*time.Second)
+	defer figures.Stop()
+	defer serveHTTP(web, c, server, figures, log)()
 	r.manager = manager
 	r.apply = append(r.apply, func(next *config.Config) error { return admission.reload(server, next) })
-	defer r.serveSignals(func() { tellHoldings(ctx, server, log) })()
+	defer r.serveSignals(func() {
+		tellHoldings(ctx, server, log)
+		admission.tell()
+	})()
 	manager.ready()
 	defer context.AfterFunc(ctx, manager.stopping)()
 	return server.Run(ctx)

@@ -123,7 +123,7 @@ func TestEverySettingReachesTheEngine(t *testing.T) {
 	around := []string{ // what serve builds around the engine: listeners, judges, the guard (admission_test.go), the publisher of $SYS
 		"listen", "allow-anonymous", "allow-zero-length-clientid", "auto-id-prefix", "password-file", "acl-", "auth-order", "jwt-", "http-",
 		"connect-", "max-login-failures", "max-address-failures", "failure-half-life", "first-ban", "max-ban",
-		"ban-", "flap-", "guard-", "clientid-prefix", "sys-interval",
+		"ban-", "flap-", "guard-", "clientid-prefix", "sys-interval", "http-listen", "http-dir",
 	}
 	load := func(args ...string) config.Config {
 		c, err := config.Load(config.Source{Args: append([]string{"--scram-users=users"}, args...)})

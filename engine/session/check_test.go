@@ -27,7 +27,7 @@ func (s *Session) check(t testing.TB, routing int) {
 		if s.will != nil && s.will.Due != 0 {
 			t.Error("a will is due while its client is connected")
 		}
-		if len(m.aliasOut) > int(s.aliasMaximum) || len(m.aliasIn) > int(s.cfg.TopicAliasMaximum) {
+		if len(m.aliasOut) > int(s.aliasMaximum) || len(m.aliasIn) > int(s.access.aliasLimit(s.cfg)) {
 			t.Errorf("%d outbound and %d inbound aliases", len(m.aliasOut), len(m.aliasIn))
 		}
 		return

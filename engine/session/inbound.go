@@ -365,7 +365,7 @@ func (s *Session) resolveAlias(p *codec.Publish, out *Output) bool {
 		return true
 	}
 	alias := p.Properties.TopicAlias
-	if alias == 0 || alias > s.cfg.TopicAliasMaximum {
+	if alias == 0 || alias > s.access.aliasLimit(s.cfg) {
 		s.closeWith(codec.TopicAliasInvalid, "MQTT-3.3.2-9", "topic alias above the announced maximum", out)
 		return false
 	}

@@ -31,6 +31,7 @@ type Origin struct {
 // Access is what a session's listener lets its client do. Immutable.
 type Access struct {
 	Authorizer Authorizer // nil: that of Config
+	AliasLimit *uint16    // Topic Alias Maximum in place of that of Config, announced and enforced; nil: that of Config
 	MaxQoS     *codec.QoS // announced and enforced in place of a higher one of Config; nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
 	DropWills  bool       // a will that its client may not publish is dropped and counted; else its CONNECT is refused
@@ -119,6 +120,14 @@ func (s *Session) deniedAt() Time {
 		return Never
 	}
 	return s.access.until
+}
+
+// aliasLimit is the Topic Alias Maximum for a listener's clients.
+func (a *Access) aliasLimit(cfg *Config) uint16 {
+	if a == nil || a.AliasLimit == nil {
+		return cfg.TopicAliasMaximum
+	}
+	return *a.AliasLimit
 }
 
 func (s *Session) mountPoint() string {

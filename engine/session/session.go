@@ -227,8 +227,8 @@ func (s *Session) appendConnack(h *Hello, present bool, out *Output) bool {
 			p.AssignedClientIdentifier = []byte(h.ClientID)
 			p.Set(codec.PropAssignedClientIdentifier)
 		}
-		if cfg.TopicAliasMaximum > 0 {
-			p.TopicAliasMaximum = cfg.TopicAliasMaximum
+		if most := s.access.aliasLimit(cfg); most > 0 {
+			p.TopicAliasMaximum = most
 			p.Set(codec.PropTopicAliasMaximum)
 		}
 		if h.ServerKeep {

@@ -280,6 +280,9 @@ func (p *player) configure(t *testing.T, d *datadriven.TestData) {
 			p.pol.Authenticator = nobody{}
 		case "mount":
 			p.pol.Access.MountPoint = a.SingleVal(t)
+		case "listener-aliases":
+			most := uint16(n())
+			p.pol.Access.AliasLimit = &most
 		case "listener-qos":
 			most := codec.QoS(n())
 			p.pol.Access.MaxQoS = &most

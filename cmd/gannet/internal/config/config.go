@@ -78,6 +78,9 @@ type Config struct {
 	ClientIDPrefix     string // of every Client Identifier; empty: any
 	SysIntervalSeconds int    // 0: never
 
+	HTTPListen []string // HOST:PORT
+	HTTPDir    string   // path; empty: no files
+
 	User    string // names with commas between, the first that exists counts; empty: stay who we are
 	PIDFile string // empty: none
 

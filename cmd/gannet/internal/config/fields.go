@@ -141,6 +141,25 @@ func whole[N integer, T any](placeholder string, low, high int64, field func(*T)
 	}
 }
 
+// optional is a whole number that may be left open.
+func optional[N integer, T any](placeholder string, low, high int64, field func(*T) **N) value[T] {
+	return value[T]{
+		placeholder: placeholder,
+		set: func(t *T, text string) error {
+			n, err := parseWhole(text, low, high)
+			number := N(n)
+			*field(t) = &number
+			return err
+		},
+		show: func(t *T) string {
+			if *field(t) == nil {
+				return ""
+			}
+			return strconv.FormatInt(int64(**field(t)), 10)
+		},
+	}
+}
+
 func size[N integer, T any](low, high int64, field func(*T) *N) value[T] {
 	return value[T]{
 		placeholder: "SIZE",

@@ -54,6 +54,8 @@ type Listener struct {
 	MaxConnections        int    // 0: bounded by that of the broker
 	Versions              []byte // protocol versions served: 3, 4, 5; empty: all
 	UseUsernameAsClientID bool
+	MaxQoS                *byte   // nil: that of the broker, and so below
+	TopicAliasMaximum     *uint16 //
 
 	TLS       TLS
 	Identity  Identity // of the client's certificate

@@ -32,6 +32,10 @@ func listenerSettings() []setting[Listener] {
 		{groupListener, "accept-protocol-versions", versions(),
 			"Protocol versions that are served: 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.0.",
 			"CONNECT is refused with 0x84 Unsupported Protocol Version."},
+		{groupListener, "max-qos", optional("0|1|2", 0, 2, func(l *Listener) **byte { return &l.MaxQoS }),
+			"Highest QoS for its clients, if that is less than the broker's.", "As for max-qos of the broker."},
+		{groupListener, "topic-alias-maximum", optional("N", 0, math.MaxUint16, func(l *Listener) **uint16 { return &l.TopicAliasMaximum }),
+			"Topic Aliases that a client of it may set up; otherwise as many as the broker allows.", "As for topic-alias-maximum of the broker."},
 		{groupListener, "use-username-as-clientid", boolean(func(l *Listener) *bool { return &l.UseUsernameAsClientID }),
 			"Whether the user name becomes the Client Identifier. Who has none is refused.", ""},
 

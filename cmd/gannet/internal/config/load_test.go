@@ -103,7 +103,7 @@ func TestEverySettingIsReadFromEverySource(t *testing.T) {
 		"guard-exempt": "10.0.0.0/8", "guard-loopback": "true", "guard-tracked": "64", "ban-file": "bans", "max-message-rate": "12",
 		"max-byte-rate": "13KiB", "clientid-prefix": "dev-", "sys-interval": "14s", "user": "nobody", "pid-file": "pid",
 		"log-dest": "syslog", "log-facility": "local3", "log-timestamp": "false", "log-timestamp-format": "%H",
-		"connection-messages": "true",
+		"connection-messages": "true", "http-listen": "127.0.0.1:8080", "http-dir": "www",
 	}
 	with := map[string][]string{ // what a setting needs beside it
 		"http-acl-url": {"--http-url=http://localhost/"}, "http-certfile": {"--http-keyfile=k"}, "http-keyfile": {"--http-certfile=c"},

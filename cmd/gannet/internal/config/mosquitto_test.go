@@ -147,8 +147,8 @@ func TestConfSettings(t *testing.T) {
 		{"persistent_client_expiration 1h", func(c *Config) { c.MaxSessionExpiry = 3600 }},
 		{"persistent_client_expiration 90", func(c *Config) { c.MaxSessionExpiry = 90 }},
 		{"persistent_client_expiration 1000y", func(*Config) {}},
-		{"max_qos 1", func(c *Config) { c.MaxQoS = 1 }},
-		{"max_topic_alias 0", func(c *Config) { c.TopicAliasMaximum = 0 }},
+		{"connection_messages false", func(c *Config) { c.ConnectionMessages = false }},
+		{"listener 1884\nlistener 8080 127.0.0.1\nprotocol http_api\nhttp_dir /srv/www", func(c *Config) { c.HTTPListen, c.HTTPDir = []string{"127.0.0.1:8080"}, "/srv/www" }},
 		{"max_topic_alias_broker 3", func(c *Config) { c.TopicAliasMaximumOut = 3 }},
 		{"retain_available false\nqueue_qos0_messages true", func(c *Config) { c.RetainAvailable, c.QueueQoS0 = false, true }},
 		{"sys_interval 0", func(c *Config) { c.SysIntervalSeconds = 0 }},
@@ -251,7 +251,6 @@ func TestConfWarnsOfAListenerThatAdmitsNobody(t *testing.T) {
 	_, warnings, err := mosquittoConf("per_listener_settings true\nlistener 1\nlistener 2\nallow_anonymous true\nmax_qos 1").load()
 	want := []string{
 		storeNote,
-		"mosquitto.conf:5: max_qos: Gannet has one maximum for all listeners, and 2 is that of another one",
 		"listen: mqtt://:1 could admit nobody: allow-anonymous is false and there are no users: name them with --password-file FILE or --scram-users FILE",
 	}
 	if err != nil || !slices.Equal(warnings, want) {
@@ -259,8 +258,19 @@ func TestConfWarnsOfAListenerThatAdmitsNobody(t *testing.T) {
 	}
 	// mosquitto starts with such a listener even if it has no other.
 	_, warnings, err = mosquittoConf("listener 1").load()
-	if err != nil || !slices.Equal(warnings, []string{storeNote, want[2]}) {
+	if err != nil || !slices.Equal(warnings, []string{storeNote, want[1]}) {
 		t.Errorf("%v\ngot  %q", err, warnings)
+	}
+}
+
+func TestConfLimitsOfOneListener(t *testing.T) {
+	c, warnings, err := mosquittoConf("allow_anonymous true\nlistener 1\nmax_qos 1\nmax_topic_alias 0\nlistener 2").load()
+	if err != nil || len(warnings) != 1 || len(c.Listen) != 2 {
+		t.Fatalf("%v, %q, %+v", err, warnings, c.Listen)
+	}
+	a, b := c.Listen[0], c.Listen[1]
+	if a.MaxQoS == nil || *a.MaxQoS != 1 || a.TopicAliasMaximum == nil || *a.TopicAliasMaximum != 0 || b.MaxQoS != nil || b.TopicAliasMaximum != nil {
+		t.Errorf("%+v\n%+v", a, b)
 	}
 }
 

@@ -20,11 +20,10 @@ type draft struct {
 	protocol                                    string
 	requireCertificate, useIdentity, useSubject bool
 	proxyTLS                                    bool
-	maxQoS, topicAliases                        int // -1: not mentioned
 }
 
 func newDraft(where string) draft {
-	return draft{where: where, lines: make(map[string]string), access: mosquittoAccess(), protocol: "mqtt", maxQoS: -1, topicAliases: -1}
+	return draft{where: where, lines: make(map[string]string), access: mosquittoAccess(), protocol: "mqtt"}
 }
 
 // at is the line of an option of d.
@@ -87,19 +86,18 @@ func (m *mosquitto) finish(path string) error {
 	}
 	m.c.Access = m.access
 	m.c.Listen = nil
-	var opened []*draft
 	for _, d := range drafts {
 		if d.protocol == "http_api" {
-			m.source.warn(d.at("protocol") + " http_api has no equivalent in Gannet: this listener is not opened")
+			if d.Listener.Scheme == Unix || len(d.Listener.TLS.CertFiles) > 0 {
+				return fmt.Errorf("%s http_api is served over plain TCP only: put a proxy before it", d.at("protocol"))
+			}
+			m.c.HTTPListen = append(m.c.HTTPListen, d.Listener.Address())
 			continue
 		}
 		if err := m.settleListener(d, anonymous); err != nil {
 			return err
 		}
-		opened = append(opened, d)
 	}
-	m.settleMaxQoS(opened)
-	m.settleTopicAliases(opened)
 	return nil
 }
 
@@ -207,50 +205,4 @@ func (d *draft) identityOption() string {
 		return "use_identity_as_username"
 	}
 	return "use_subject_as_username"
-}
-
-// settleMaxQoS makes one Maximum QoS of those of all listeners: the highest, so that no client is refused what it may.
-func (m *mosquitto) settleMaxQoS(drafts []*draft) {
-	highest := 0
-	of := func(d *draft) int {
-		if d.maxQoS < 0 {
-			return 2
-		}
-		return d.maxQoS
-	}
-	for _, d := range drafts {
-		highest = max(highest, of(d))
-	}
-	if len(drafts) == 0 {
-		return
-	}
-	m.c.MaxQoS = byte(highest)
-	for _, d := range drafts {
-		if of(d) < highest {
-			m.source.warn(fmt.Sprintf("%s: Gannet has one maximum for all listeners, and %d is that of another one", d.at("max_qos"), highest))
-		}
-	}
-}
-
-// settleTopicAliases does the same for Topic Aliases.
-func (m *mosquitto) settleTopicAliases(drafts []*draft) {
-	most, mentioned := 0, 0
-	for _, d := range drafts {
-		most = max(most, d.topicAliases)
-		if d.topicAliases >= 0 {
-			mentioned++
-		}
-	}
-	if mentioned == 0 {
-		return
-	}
-	if mentioned < len(drafts) {
-		most = max(most, int(m.c.TopicAliasMaximum))
-	}
-	m.c.TopicAliasMaximum = uint16(most)
-	for _, d := range drafts {
-		if d.topicAliases >= 0 && d.topicAliases < most {
-			m.source.warn(fmt.Sprintf("%s: Gannet has one maximum for all listeners, and %d is that of another one", d.at("max_topic_alias"), most))
-		}
-	}
 }

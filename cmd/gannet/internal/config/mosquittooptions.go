@@ -84,6 +84,7 @@ func generalOptions() []option {
 		{name: "log_timestamp", set: toSwitch(func(m *mosquitto) *bool { return &m.c.LogTimestamp })},
 		{name: "log_timestamp_format", once: true, set: func(m *mosquitto, rest string) error { m.c.LogTimestampFormat = file(rest); return nil }},
 		{name: "connection_messages", set: toSwitch(func(m *mosquitto) *bool { return &m.c.ConnectionMessages })},
+		{name: "http_dir", scope: scopeListener, set: func(m *mosquitto, rest string) error { m.c.HTTPDir = file(rest); return nil }},
 		{name: "sys_interval", set: func(m *mosquitto, rest string) error {
 			n, err := m.parseNumber(rest, 0, 86400)
 			m.c.SysIntervalSeconds = int(n)
@@ -184,9 +185,6 @@ func limitOptions() []option {
 		}},
 		{name: "memory_limit", set: func(m *mosquitto, rest string) (err error) {
 			m.c.MemoryLimit, err = m.parseNumber(rest, 0, unlimited)
-			if err == nil && m.c.MemoryLimit > 0 {
-				m.note("above it the garbage collector works harder, and nothing is refused; what clients can take is bounded by the limits of queues")
-			}
 			return err
 		}},
 		{name: "max_topic_alias_broker", set: func(m *mosquitto, rest string) error {
@@ -285,12 +283,14 @@ func listenerOptions() []option {
 		}},
 		{name: "max_qos", scope: scopeListener, set: func(m *mosquitto, rest string) error {
 			n, err := m.parseNumber(rest, 0, 2)
-			m.current.maxQoS = int(n)
+			most := byte(n)
+			m.current.MaxQoS = &most
 			return err
 		}},
 		{name: "max_topic_alias", scope: scopeListener, set: func(m *mosquitto, rest string) error {
 			n, err := m.parseNumber(rest, 0, math.MaxUint16)
-			m.current.topicAliases = int(n)
+			most := uint16(n)
+			m.current.TopicAliasMaximum = &most
 			return err
 		}},
 		{name: "accept_protocol_versions", scope: scopeListener, set: func(m *mosquitto, rest string) error {
@@ -396,7 +396,6 @@ func ignoredOptions() []option {
 		{name: "packet_buffer_size", ignored: "is ignored: buffers belong to event loops, not to connections"},
 		{name: "retain_expiry_interval", ignored: "is ignored: a retained message that has expired is never delivered, and forgotten without a sweep"},
 		{name: "websockets_log_level", ignored: "is ignored: libwebsockets is not used"},
-		{name: "http_dir", ignored: "has no equivalent in Gannet and is ignored: files are not served"},
 		{name: "dhparamfile", ignored: "is ignored: Go's TLS agrees on keys with elliptic curves only"},
 		{name: "ciphers_tls1.3", ignored: "is ignored: Go's TLS does not let one choose among the suites of TLS 1.3, which are all sound"},
 		{name: "tls_engine", ignored: noEngine},

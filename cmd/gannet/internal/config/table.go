@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -238,6 +240,13 @@ func brokerSettings() []setting[Config] {
 		{groupSys, "sys-interval", seconds(day, func(c *Config) *int { return &c.SysIntervalSeconds }),
 			"How often the figures below $SYS/broker/ are published, in whole seconds; 0: never.", ""},
 
+		{groupSys, "http-listen", texts("HOST:PORT", checkHTTPListen, func(c *Config) *[]string { return &c.HTTPListen }),
+			"Where the version, the figures and the listeners are told over HTTP, at the paths of Mosquitto's http_api. Nobody is asked who he is: " +
+				"keep it on loopback or behind a proxy.",
+			"More than 64 connections wait in the system's backlog."},
+		{groupSys, "http-dir", text("DIR", func(c *Config) *string { return &c.HTTPDir }),
+			"Files that are served there, too. Names that begin with a dot are not.", ""},
+
 		{groupProcess, "user", plain("NAME[,NAME]", func(c *Config) *string { return &c.User }),
 			"User to become when started as root, with its groups, once ports are bound and keys are read. " +
 				"The first one that exists; one that must exist stands last.", ""},
@@ -287,6 +296,13 @@ func find[T any](table []setting[T], name string) *setting[T] {
 		if table[i].name == name {
 			return &table[i]
 		}
+	}
+	return nil
+}
+
+func checkHTTPListen(text string) error {
+	if _, _, err := net.SplitHostPort(text); err != nil {
+		return fmt.Errorf("%q is not HOST:PORT", text)
 	}
 	return nil
 }

@@ -199,7 +199,7 @@ func TestEverySettingOfAListenerIsRead(t *testing.T) {
 		"crlfile": "crl", "allow-expired-crl": "true", "require-certificate": "optional", "identity": "san-dns", "tls-version": "tlsv1.3",
 		"tls-version-max": "tlsv1.3", "ciphers": "a:b", "tls-tickets": "false", "proxy-protocol": "required", "proxy-version": "2",
 		"proxy-trusted": "10.0.0.0/8", "proxy-require-tls": "true", "proxy-require-certificate": "true", "proxy-identity": "true",
-		"websockets-path": "/p", "websockets-origin": "https://o", "websockets-headers-size": "4KiB",
+		"max-qos": "1", "topic-alias-maximum": "0", "websockets-path": "/p", "websockets-origin": "https://o", "websockets-headers-size": "4KiB",
 	}
 	for _, s := range listenerSettings() {
 		var l, zero Listener
