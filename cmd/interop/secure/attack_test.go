@@ -148,7 +148,7 @@ func thrownOut(t *testing.T, held []net.Conn) {
 // TestAttacks does harm to Gannet over the network, beside clients that must not notice.
 func TestAttacks(t *testing.T) {
 	table := new(attacks)
-	onGannet(t, "nothing: it is not what is attacked here", func(t *testing.T, _ maker) {
+	onGannet(t, "it is what is attacked", func(t *testing.T, _ maker) {
 		t.Run("slow handshakes", func(t *testing.T) {
 			s := besiege(t)
 			c := gather(t, 100, 50*time.Millisecond, s.either)

@@ -49,10 +49,10 @@ func each(t *testing.T, story func(t *testing.T, m maker)) {
 	}
 }
 
-// onGannet tells a story that mosquitto 2.0 cannot take part in; why says what it lacks.
+// onGannet tells a story that mosquitto does not take part in; why says the reason.
 func onGannet(t *testing.T, why string, story func(t *testing.T, m maker)) {
 	if !slices.Contains(makers(), gannet()) {
-		t.Skipf("Gannet only: mosquitto 2.0 lacks %s", why)
+		t.Skipf("Gannet only: %s", why)
 	}
 	t.Run("gannet", func(t *testing.T) { story(t, gannet()) })
 }
