@@ -33,6 +33,6 @@
 // # What it is not
 //
 // Package auth does not decide what a user may do, does not check the Password of a CONNECT, and knows no packets,
-// clock, socket or log. It imports the standard library, codec (for reason codes) and golang.org/x/text/unicode
+// clock, socket or log. It imports the standard library, codec (for reason codes), textfile and golang.org/x/text/unicode
 // (for SASLprep).
 package auth
