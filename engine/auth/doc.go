@@ -38,5 +38,5 @@
 //
 // Package auth itself does not decide what a user may do, does not check the Password of a CONNECT, and knows no packets,
 // clock, socket or log. It imports the standard library, codec (for reason codes), engine/session (whose Authenticator a
-// Chain is) and golang.org/x/text/unicode (for SASLprep).
+// Chain is), textfile and golang.org/x/text/unicode (for SASLprep).
 package auth
