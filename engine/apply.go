@@ -18,7 +18,12 @@ var errEnded = errors.New("apply listeners: the server has ended")
 //
 // The connections of a removed listener count in Stats, but no longer in ListenerStats. Safe for concurrent use, before Run
 // as well.
-func (s *Server) Apply(options []ListenerOptions) error {
+func (s *Server) Apply(options []ListenerOptions) error { return s.ApplyWith(options, func() {}) }
+
+// ApplyWith is Apply for who has more to change than listeners, all or nothing. ready is called once nothing can fail any more, and
+// before any connection meets the options: new rules are in force when the first client comes under a new policy. It must not call
+// the Server, and is not called when there is an error.
+func (s *Server) ApplyWith(options []ListenerOptions, ready func()) error {
 	if err := validateListeners(options); err != nil {
 		return err
 	}
@@ -47,9 +52,13 @@ func (s *Server) Apply(options []ListenerOptions) error {
 		}
 		next[i], fresh = l, append(fresh, l)
 	}
-	if err := s.change(next, options); err != nil {
+	if err := setModes(options); err != nil {
 		closeAll(fresh)
 		return err
+	}
+	ready()
+	for i, l := range next {
+		l.configure(options[i])
 	}
 	for _, gone := range there {
 		closeAll(gone)
@@ -63,16 +72,13 @@ func (s *Server) Apply(options []ListenerOptions) error {
 	return nil
 }
 
-// change gives each of the listeners its options. Permissions of sockets, which can fail, come first.
-func (s *Server) change(listeners []*listener, options []ListenerOptions) error {
-	for i := range listeners {
+// setModes gives Unix sockets their permissions, which can fail.
+func setModes(options []ListenerOptions) error {
+	for i := range options {
 		a, _ := parseAddress(options[i].URL)
 		if err := setMode(&options[i], a); err != nil {
 			return fmt.Errorf("listen %s: %w", options[i].URL, err)
 		}
-	}
-	for i, l := range listeners {
-		l.configure(options[i])
 	}
 	return nil
 }

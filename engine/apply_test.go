@@ -77,6 +77,24 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 	exchange(t, dial(t, s.Addrs()[0]), "hello")
 }
 
+func TestApplyWithTellsWhenNothingCanFailAnyMore(t *testing.T) {
+	s := serve(t, Options{Loops: 1, Listeners: []ListenerOptions{{URL: "mqtt://127.0.0.1:0", Name: "old"}}})
+	ready := 0
+	check := func() {
+		ready++
+		if name := s.listeners[0].name(); name != "old" {
+			t.Errorf("connections meet %q already", name)
+		}
+	}
+	bad := []ListenerOptions{{URL: "mqtt://127.0.0.1:0", Name: "new"}, {URL: "unix://" + filepath.Join(t.TempDir(), "none", "s")}}
+	if err := s.ApplyWith(bad, check); err == nil || ready != 0 {
+		t.Errorf("%v, and ready was called %d times", err, ready)
+	}
+	if err := s.ApplyWith(bad[:1], check); err != nil || ready != 1 || s.listeners[0].name() != "new" {
+		t.Errorf("%v, and ready was called %d times", err, ready)
+	}
+}
+
 // A port may even change its transport: whoever is connected keeps the one it has.
 func TestApplyChangesWhatFutureConnectionsMeet(t *testing.T) {
 	a := newAuthority(t)

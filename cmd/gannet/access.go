@@ -20,6 +20,7 @@ import (
 // same settings.
 type access struct {
 	settings  config.Access
+	file      *password.File  // that passwords has; nil: none
 	passwords *password.Judge // nil where the settings have none, and so below
 	tokens    *jwt.Judge
 	service   *webhook.Judge
@@ -32,9 +33,18 @@ type accessFiles struct {
 	passwords *password.File
 	users     *auth.Users
 	rules     session.Authorizer
+	takeKeys  func() // of tokens; nil: none
 }
 
-// readAccessFiles reads them all, or says which one is wrong.
+// read reads the files of x again, all of them, or says which one is wrong.
+func (x *access) read(log *slog.Logger) (f accessFiles, err error) {
+	if f, err = readAccessFiles(&x.settings, log); err == nil && x.tokens != nil {
+		f.takeKeys, err = x.tokens.ReadKeys()
+	}
+	return f, err
+}
+
+// readAccessFiles reads all but keys of tokens.
 func readAccessFiles(a *config.Access, log *slog.Logger) (f accessFiles, err error) {
 	if a.PasswordFile != "" {
 		if f.passwords, err = password.Load(a.PasswordFile); err != nil {
@@ -67,7 +77,7 @@ func openAccess(a *config.Access, log *slog.Logger) (*access, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &access{settings: *a, rules: files.rules}
+	x := &access{settings: *a, rules: files.rules, file: files.passwords}
 	if files.users != nil {
 		x.scram = auth.NewScram(files.users, auth.ScramConfig{})
 	}
@@ -89,10 +99,11 @@ func openAccess(a *config.Access, log *slog.Logger) (*access, error) {
 	return x, nil
 }
 
-// take puts other files in force, and forgets what was found out before. Keys of tokens that cannot be read stay as they are.
-func (x *access) take(f accessFiles) (err error) {
+// take puts other files in force, and forgets what was found out before.
+func (x *access) take(f accessFiles) {
 	if x.passwords != nil {
 		x.passwords.Swap(f.passwords)
+		x.file = f.passwords
 	}
 	if x.scram != nil {
 		x.scram.SetUsers(f.users)
@@ -101,10 +112,9 @@ func (x *access) take(f accessFiles) (err error) {
 	if x.service != nil {
 		x.service.Forget()
 	}
-	if x.tokens != nil {
-		err = x.tokens.Reload()
+	if f.takeKeys != nil {
+		f.takeKeys()
 	}
-	return err
 }
 
 func (x *access) close() {

@@ -27,29 +27,48 @@ import (
 // Config into the listeners of the engine, at the start and again at each reload.
 //
 // A reload has two halves. prepare reads and opens all that the new Config wants, changes nothing, and fails as a whole. What it
-// returns is put in force by commit, which cannot fail. Rules are behind a session.Switch for each place where clients connect, so that
-// new ones find those who are connected.
+// returns is put in force by commit, which cannot fail, reads nothing, and comes before any connection meets the new listeners: a new
+// policy never goes with old rules, nor with old demands on certificates. Rules are behind a session.Switch for each place where clients
+// connect, so that new ones find those who are connected.
 type admission struct {
 	log      *slog.Logger
 	began    time.Time
 	hooks    atomic.Pointer[guard.Hooks]
 	guard    config.Guard // settings of the guard in hooks
 	accesses []*access
-	common   *session.Switch            // rules of the whole broker
-	rules    map[string]*session.Switch // of listeners, by place
-	stores   map[string]*tlsStore       // by place
+	common   *session.Switch       // rules of the whole broker
+	rules    map[string]placeRules // of listeners, by place, those of former listeners included: clients are still there
+	stores   map[string]*tlsStore  // by place
+}
+
+// placeRules are the rules for clients that came in at one place.
+type placeRules struct {
+	*session.Switch
+	x   *access // where they come from
+	own bool    // which is not that of the whole broker
+
+	anonymous bool // clients need not prove who they are
+	judged    bool // but those with a name do
+}
+
+// expelled are the clients of one place who have to go because of a reload.
+type expelled struct {
+	users    map[string]struct{} // whose line in the password file is gone, or another one
+	nameless bool                // anonymous ones, who may not come in any more
+	named    bool                // those with a name, which nobody had to prove and everybody has to now
 }
 
 // tlsStore is the certificates of one listener, and the goroutine that watches their files.
 type tlsStore struct {
 	*certs.Store
-	stop   context.CancelFunc
-	joined sync.WaitGroup
+	settings config.TLS
+	stop     context.CancelFunc
+	joined   sync.WaitGroup
 }
 
 func newAdmission(log *slog.Logger) *admission {
 	return &admission{
-		log: log, began: time.Now(), common: &session.Switch{}, rules: map[string]*session.Switch{}, stores: map[string]*tlsStore{},
+		log: log, began: time.Now(), common: &session.Switch{}, rules: map[string]placeRules{}, stores: map[string]*tlsStore{},
 	}
 }
 
@@ -78,11 +97,12 @@ type change struct {
 	accesses []*access
 	opened   []*access               // of these, those that are new
 	files    map[*access]accessFiles // of those that are not
-	rules    map[string]*session.Switch
+	rules    map[string]placeRules
 	inForce  []lawful
+	expelled map[*session.Switch]expelled // by commit
 	stores   map[string]*tlsStore
-	fresh    []*tlsStore                 // of these, those that are new
-	renewed  map[*tlsStore]certs.Options // of those that are not
+	fresh    []*tlsStore             // of these, those that are new
+	renewed  map[*tlsStore]*tlsStore // what those that are not take over
 }
 
 // lawful is a Switch and what it is to be set to.
@@ -94,8 +114,8 @@ type lawful struct {
 // prepare opens what c wants. The admission is as before, whatever it returns.
 func (a *admission) prepare(c *config.Config) (ch *change, err error) {
 	ch = &change{
-		guard: c.Guard, files: map[*access]accessFiles{}, rules: map[string]*session.Switch{},
-		stores: map[string]*tlsStore{}, renewed: map[*tlsStore]certs.Options{},
+		guard: c.Guard, files: map[*access]accessFiles{}, rules: map[string]placeRules{},
+		stores: map[string]*tlsStore{}, renewed: map[*tlsStore]*tlsStore{},
 	}
 	defer func() {
 		if err != nil {
@@ -117,6 +137,18 @@ func (a *admission) prepare(c *config.Config) (ch *change, err error) {
 			return ch, fmt.Errorf("listener %s: %w", c.Listen[i].DisplayName(), err)
 		}
 		ch.listeners = append(ch.listeners, o)
+	}
+	for at, rules := range a.rules { // of listeners that are gone
+		if _, there := ch.rules[at]; there {
+			continue
+		}
+		if !rules.own {
+			rules.x = x
+		}
+		ch.rules[at] = rules
+		if !rules.own { // else nobody can say what they should be now
+			ch.inForce = append(ch.inForce, lawful{rules.Switch, x})
+		}
 	}
 	return ch, nil
 }
@@ -141,18 +173,16 @@ func (a *admission) commit(ch *change) (closeOld func()) {
 		h.Guard.Swap(ch.bans)
 		h.Guard.Forget() // whoever failed because of what is mended now may try again
 	}
+	ch.expelled = a.expelled(ch)
 	for x, f := range ch.files {
-		if err := x.take(f); err != nil {
-			a.log.Error("keys of tokens not read again, the old ones stay", "reason", err)
-		}
+		x.take(f)
 	}
 	for _, l := range ch.inForce {
 		l.s.Set(l.x.rules)
 	}
-	for s, o := range ch.renewed {
-		if err := s.Apply(o); err != nil { // they were all right a moment ago
-			a.log.Error("certificates not read again, the old ones stay", "reason", err)
-		}
+	for s, next := range ch.renewed {
+		s.Take(next.Store)
+		s.settings = next.settings
 	}
 	for _, s := range ch.fresh {
 		a.watch(s)
@@ -188,14 +218,14 @@ func (a *admission) reload(server *engine.Server, next *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := server.Apply(ch.listeners); err != nil {
+	var closeOld func()
+	if err := server.ApplyWith(ch.listeners, func() { closeOld = a.commit(ch) }); err != nil {
 		ch.giveUp()
 		return err
 	}
-	closeOld := a.commit(ch)
 	server.SetMaxConnections(next.MaxConnections)
 	server.Broker().Reconfigure(a.options(next, ch).Broker)
-	server.Broker().Reauthorize()
+	server.Broker().Review(a.stays(ch.expelled))
 	closeOld()
 	return nil
 }
@@ -223,6 +253,41 @@ func (a *admission) tell() {
 	}
 }
 
+// expelled finds, for each place, who is connected there and could not be any more.
+func (a *admission) expelled(ch *change) map[*session.Switch]expelled {
+	all := map[*session.Switch]expelled{}
+	for at, old := range a.rules {
+		next := ch.rules[at]
+		file := next.x.file
+		if f, again := ch.files[next.x]; again {
+			file = f.passwords
+		}
+		var e expelled
+		if old.x.file != nil && file != nil && old.x.file != file {
+			e.users = old.x.file.Revoked(file)
+		}
+		e.nameless = old.anonymous && !next.anonymous
+		e.named = !old.judged && (next.judged || !next.anonymous)
+		all[old.Switch] = e
+	}
+	return all
+}
+
+// stays is for broker.Review: nobody stays who is on the ban list or expelled from the place where he came in.
+func (a *admission) stays(places map[*session.Switch]expelled) broker.Stays {
+	return func(who *session.Credentials, tag any) codec.ReasonCode {
+		if a.hooks.Load().Banned(who) {
+			return codec.AdministrativeAction // Banned is not for DISCONNECT
+		}
+		place, _ := tag.(*session.Switch)
+		e := places[place]
+		if _, gone := e.users[who.UserName]; gone || e.named && who.HasUserName || e.nameless && !who.HasUserName {
+			return codec.NotAuthorized
+		}
+		return codec.Success
+	}
+}
+
 // prepareGuard makes a guard, if its settings are new, and reads its ban list.
 func (a *admission) prepareGuard(c *config.Config, ch *change) (err error) {
 	g := &c.Guard
@@ -247,8 +312,13 @@ func (a *admission) prepareGuard(c *config.Config, ch *change) (err error) {
 		return err
 	}
 	fresh.Swap(ch.bans)
-	ch.hooks = &guard.Hooks{Guard: fresh, Now: func() guard.Time { return guard.Time(time.Since(a.began).Milliseconds()) }}
+	ch.hooks = &guard.Hooks{Guard: fresh, Now: a.now}
 	return nil
+}
+
+// now is the time for the guard, whose ban list has dates in it. It does not go back when the clock of the system is set.
+func (a *admission) now() guard.Time {
+	return guard.Time(a.began.UnixMilli() + time.Since(a.began).Milliseconds())
 }
 
 // withoutToken hides a user name that is a token: with jwt-from = username that is what clients send.
@@ -287,7 +357,7 @@ func (a *admission) accessOf(s *config.Access, ch *change) (*access, error) {
 		if !reflect.DeepEqual(x.settings, *s) {
 			continue
 		}
-		files, err := readAccessFiles(s, a.log)
+		files, err := x.read(a.log)
 		if err != nil {
 			return nil, err
 		}
@@ -303,9 +373,15 @@ func (a *admission) accessOf(s *config.Access, ch *change) (*access, error) {
 	return x, nil
 }
 
-// place names where a listener is: what stays the same when its settings change.
-func place(l *config.Listener) string {
-	return strings.Join([]string{l.Address(), l.Socket, l.Interface, string(l.Family)}, " ")
+// place names where a listener is: what stays the same when its settings change. Several may ask for any free port of a host; they are
+// told apart by their order, as the engine does it.
+func (ch *change) place(l *config.Listener) string {
+	for n := 1; ; n++ {
+		at := fmt.Sprintf("%s %s %s %s %d", l.Address(), l.Socket, l.Interface, l.Family, n)
+		if _, taken := ch.rules[at]; !taken {
+			return at
+		}
+	}
 }
 
 // listener makes the options of one listener.
@@ -314,11 +390,14 @@ func (a *admission) listener(c *config.Config, l *config.Listener, ch *change) (
 	if err != nil {
 		return o, err
 	}
-	rules := a.rules[place(l)]
+	at := ch.place(l)
+	rules := a.rules[at].Switch
 	if rules == nil {
 		rules = &session.Switch{}
 	}
-	ch.rules[place(l)] = rules
+	ch.rules[at] = placeRules{
+		rules, x, l.Access != nil, c.Anonymous(*l), c.AccessOf(l).Authenticates() || l.Proves(),
+	}
 	ch.inForce = append(ch.inForce, lawful{rules, x})
 	o = engine.ListenerOptions{
 		URL: l.String(), Name: l.DisplayName(), Policy: a.policy(c, l, x, rules, ch.guardHooks(a)), Identity: identity(l.Identity),
@@ -332,7 +411,7 @@ func (a *admission) listener(c *config.Config, l *config.Listener, ch *change) (
 		o.WebSocket = websocket.Options{Path: l.WebSocket.Path, Origins: l.WebSocket.Origins, HeaderBytesMax: l.WebSocket.HeaderBytes}
 	}
 	if l.Scheme.TLS() {
-		store, err := a.storeOf(l, ch)
+		store, err := a.storeOf(l, at, ch)
 		if err != nil {
 			return o, err
 		}
@@ -355,7 +434,7 @@ func (a *admission) policy(c *config.Config, l *config.Listener, x *access, rule
 		AllowAnonymous: c.Anonymous(*l),
 		Versions:       versionSet(l.Versions),
 		NameAsClientID: l.UseUsernameAsClientID,
-		Access:         session.Access{Authorizer: rules, MountPoint: l.MountPoint, DropWills: s.LenientACL},
+		Access:         session.Access{Authorizer: rules, MountPoint: l.MountPoint, DropWills: s.LenientACL, Tag: rules},
 		Admit:          h.Admit,
 	}
 	if prefix := c.ClientIDPrefix; prefix != "" {
@@ -417,8 +496,9 @@ func identity(i config.Identity) engine.Identity {
 	}
 }
 
-// storeOf loads the certificates of a listener, or sees that those it has can be replaced.
-func (a *admission) storeOf(l *config.Listener, ch *change) (*tlsStore, error) {
+// storeOf loads the certificates of a listener. One that was there keeps its store, with the tickets it has given out, unless it judges
+// clients otherwise than before: then it gets another one, so that the new policy and the new demands come together.
+func (a *admission) storeOf(l *config.Listener, at string, ch *change) (*tlsStore, error) {
 	o, warnings, err := certOptions(&l.TLS)
 	if err != nil {
 		return nil, err
@@ -430,14 +510,18 @@ func (a *admission) storeOf(l *config.Listener, ch *change) (*tlsStore, error) {
 	for _, w := range append(warnings, s.Warnings()...) {
 		a.log.Warn("certificates", "listener", l.DisplayName(), "warning", w)
 	}
-	at := place(l)
-	if old := a.stores[at]; old != nil {
-		ch.stores[at], ch.renewed[old] = old, o
+	fresh := &tlsStore{Store: s, settings: l.TLS, stop: func() {}}
+	if old := a.stores[at]; old != nil && demandsOf(&old.settings) == demandsOf(&l.TLS) {
+		ch.stores[at], ch.renewed[old] = old, fresh
 		return old, nil
 	}
-	fresh := &tlsStore{Store: s, stop: func() {}}
 	ch.stores[at], ch.fresh = fresh, append(ch.fresh, fresh)
 	return fresh, nil
+}
+
+// demandsOf is what a listener demands of clients' certificates.
+func demandsOf(t *config.TLS) string {
+	return fmt.Sprintf("%d %q %q %q %t", t.ClientCert, t.CAFile, t.CAPath, t.CRLFiles, t.AllowExpiredCRL)
 }
 
 // watch follows the files of s until it is closed.

@@ -85,12 +85,25 @@ func newLogHandler(w io.Writer, c *config.Config, level slog.Leveler) slog.Handl
 	return slog.NewTextHandler(w, options)
 }
 
-// timestamps rewrites the time of a line as c wants it; nil: it stays as slog has it.
+// logTextMax is how many bytes of a text are logged. Clients choose names and topics, of 64 KiB each, and so how long a line is.
+const logTextMax = 1024
+
+// shorten cuts what is too long, and says how long it was.
+func shorten(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindString || len(a.Value.String()) <= logTextMax {
+		return a
+	}
+	text := a.Value.String()
+	return slog.String(a.Key, fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(text[:logTextMax], ""), len(text)))
+}
+
+// timestamps rewrites the time of a line as c wants it, and cuts long texts.
 func timestamps(c *config.Config) func([]string, slog.Attr) slog.Attr {
 	if c.LogTimestamp && c.LogTimestampFormat == "" {
-		return nil
+		return shorten
 	}
 	return func(groups []string, a slog.Attr) slog.Attr {
+		a = shorten(groups, a)
 		if len(groups) > 0 || a.Key != slog.TimeKey || a.Value.Kind() != slog.KindTime {
 			return a
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -135,4 +136,21 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// What a client calls itself makes neither a line of its own nor a line without end.
+func TestClientsCannotForgeOrFillTheLog(t *testing.T) {
+	name := "eve\n2026-01-01 level=ERROR msg=\"store lost\"\x1b[2J" + strings.Repeat("\u00e9", 32<<10)
+	for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
+		var out bytes.Buffer
+		c := config.Default()
+		c.LogFormat = format
+		slog.New(newLogHandler(&out, &c, slog.LevelInfo)).Info("client connected", "client", name)
+		if got := out.String(); strings.Count(got, "\n") != 1 || strings.ContainsRune(got, 0x1b) || len(got) > 2*logTextMax {
+			t.Errorf("%d lines in %d bytes: %.200q", strings.Count(got, "\n"), len(got), got)
+		}
+		if want := fmt.Sprintf("... (%d bytes)", len(name)); !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %.200q", want, out.String())
+		}
+	}
 }

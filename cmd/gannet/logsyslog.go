@@ -38,7 +38,7 @@ func newSyslogHandler(w io.Writer, level slog.Leveler) slog.Handler {
 		if len(groups) == 0 && a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
-		return a
+		return shorten(groups, a)
 	}})
 }
 

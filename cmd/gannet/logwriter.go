@@ -6,9 +6,12 @@ import (
 	"sync"
 )
 
-// logLines is how many lines may wait for a slow standard error. Further ones are dropped, and counted in the next line that
-// gets through.
-const logLines = 4096
+// logLines is how many lines may wait for a slow standard error, and logBytes how many bytes they may have. Further ones are dropped, and
+// counted in the next line that gets through.
+const (
+	logLines = 4096
+	logBytes = 4 << 20
+)
 
 // logWriter writes lines on a goroutine of its own, so that whoever logs, an event loop above all, never waits for a terminal or a
 // pipe. Safe for concurrent use.
@@ -17,6 +20,7 @@ type logWriter struct {
 	mu     sync.Mutex
 	wake   sync.Cond
 	lines  [][]byte
+	bytes  int // in lines
 	lost   int
 	closed bool
 	joined chan struct{}
@@ -36,9 +40,10 @@ func (l *logWriter) Write(b []byte) (int, error) {
 	switch {
 	case l.closed:
 		return l.w.Write(b) // the last words of a process that ends
-	case len(l.lines) >= logLines:
+	case len(l.lines) >= logLines || l.bytes+len(b) > logBytes:
 		l.lost++
 	default:
+		l.bytes += len(b)
 		l.lines = append(l.lines, append([]byte(nil), b...))
 		l.wake.Signal()
 	}
@@ -64,7 +69,7 @@ func (l *logWriter) run() {
 			continue
 		}
 		lines, lost := l.lines, l.lost
-		l.lines, l.lost = nil, 0
+		l.lines, l.bytes, l.lost = nil, 0, 0
 		l.mu.Unlock()
 		for _, b := range lines {
 			_, _ = l.w.Write(b) // nowhere to complain

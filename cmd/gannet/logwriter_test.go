@@ -50,3 +50,28 @@ func TestLogNeverWaitsAndSaysWhatItDropped(t *testing.T) {
 		t.Errorf("%d lines written and %d said to be dropped, of %d", lines, dropped, n)
 	}
 }
+
+func TestLogThatWaitsIsBoundedInBytes(t *testing.T) {
+	g := &gated{open: make(chan struct{})}
+	l := newLogWriter(g)
+	line := []byte(strings.Repeat("x", 1<<20) + "\n")
+	for range 3 * logBytes / len(line) {
+		if _, err := l.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.mu.Lock()
+	waiting := 0
+	for _, b := range l.lines {
+		waiting += len(b)
+	}
+	l.mu.Unlock()
+	if waiting == 0 || waiting > logBytes {
+		t.Errorf("%d bytes wait", waiting)
+	}
+	close(g.open)
+	l.Close()
+	if !strings.Contains(g.buf.String(), "log lines dropped") {
+		t.Error("nobody hears of what was dropped")
+	}
+}

@@ -15,7 +15,8 @@ const (
 )
 
 // Answer is the opinion of one Judge, and with Allow or Deny the Verdict that follows from it. The Code of a Deny that names none is
-// Not authorized.
+// Not authorized. With NoOpinion the Code, if there is one, is why the Judge could not find out: what the client is told if nobody else
+// has an opinion. It may be right: it has not failed to log in.
 type Answer struct {
 	Opinion Opinion
 	Verdict session.Verdict
@@ -33,8 +34,13 @@ type Chain []Judge
 
 // Authenticate implements session.Authenticator.
 func (ch Chain) Authenticate(c *session.Credentials, done func(session.Verdict)) {
+	ch.ask(c, codec.NotAuthorized, done)
+}
+
+// ask is Authenticate, with what to say when nobody has an opinion.
+func (ch Chain) ask(c *session.Credentials, otherwise codec.ReasonCode, done func(session.Verdict)) {
 	if len(ch) == 0 {
-		done(session.Verdict{Code: codec.NotAuthorized})
+		done(session.Verdict{Code: otherwise})
 		return
 	}
 	ch[0].Judge(c, func(a Answer) {
@@ -48,7 +54,10 @@ func (ch Chain) Authenticate(c *session.Credentials, done func(session.Verdict))
 			}
 			done(a.Verdict)
 		default:
-			ch[1:].Authenticate(c, done)
+			if a.Verdict.Code >= codec.UnspecifiedError {
+				otherwise = a.Verdict.Code
+			}
+			ch[1:].ask(c, otherwise, done)
 		}
 	})
 }

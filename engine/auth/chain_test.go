@@ -33,6 +33,8 @@ func TestChainTakesTheFirstOpinion(t *testing.T) {
 	}{
 		{"nobody", nil, codec.NotAuthorized, "", nil},
 		{"no opinion", []Answer{{}, {}}, codec.NotAuthorized, "", []int{1, 1}},
+		{"the first could not find out", []Answer{{NoOpinion, session.Verdict{Code: codec.ServerUnavailable}}, {}}, codec.ServerUnavailable, "", []int{1, 1}},
+		{"the first could not find out, the second can", []Answer{{NoOpinion, session.Verdict{Code: codec.ServerUnavailable}}, {Opinion: Deny}}, codec.NotAuthorized, "", []int{1, 1}},
 		{"second allows", []Answer{{}, allow, {Opinion: Deny}}, codec.Success, "u", []int{1, 1, 0}},
 		{"first denies", []Answer{{Opinion: Deny}, allow}, codec.NotAuthorized, "", []int{1, 0}},
 		{"denies with a code", []Answer{{Deny, session.Verdict{Code: codec.Banned}}, allow}, codec.Banned, "", []int{1, 0}},

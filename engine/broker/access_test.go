@@ -61,7 +61,7 @@ func (c *court) enact(rules string) {
 func (c *court) knock(loop int, packet *codec.Connect, user, mount string) *wire {
 	w := &wire{r: c.rig, loop: c.loops[loop], keep: true, v: packet.Version}
 	w.conn = w.loop.Open(w, &Listener{Name: "court", Policy: session.Policy{
-		AllowAnonymous: true, NewClientID: NewClientID, Access: session.Access{Authorizer: c.rules, MountPoint: mount},
+		AllowAnonymous: true, NewClientID: NewClientID, Access: session.Access{Authorizer: c.rules, MountPoint: mount, Tag: c},
 	}}, c.now)
 	packet.HasUserName, packet.UserName = user != "", []byte(user)
 	w.send(packet.Append(nil, packet.Version))

@@ -52,7 +52,7 @@ func TestNewRulesTakeSubscriptionsAwayAndLeaveConnections(t *testing.T) {
 	if n := c.loops[0].stats.revoked + c.loops[1].stats.revoked; n != 8 {
 		t.Errorf("%d counted, want 8", n)
 	}
-	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "sessions=5 removed=8") {
+	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "sessions=5 subscriptions-removed=8 clients-disconnected=0") {
 		t.Errorf("the log says\n%s", log.String())
 	}
 	c.allowAll()
@@ -75,6 +75,41 @@ func TestWhatIsTakenAwayIsForgottenByTheStore(t *testing.T) {
 	next := r.crashAndRestart(store)
 	if s := next.b.router.Stats(); s.Subscriptions != 1 || s.SharedSubscriptions != 0 {
 		t.Errorf("%+v came back", s)
+	}
+}
+
+func TestReviewDisconnectsWhoMayNotStay(t *testing.T) {
+	c := newCourt(t, 2)
+	c.allowAll()
+	alice, mallory := c.in(0, connectAs("a", codec.V5), "alice", ""), c.in(1, durable("m", codec.V5), "mallory", "")
+	old := c.in(1, connectAs("o", codec.V311), "oscar", "")
+	mallory.trySubscribe("x")
+	not := func(name string, code codec.ReasonCode) Stays {
+		return func(who *session.Credentials, tag any) codec.ReasonCode {
+			if who.Addr != "fake" || tag != any(c) || !who.Certain {
+				t.Errorf("asked about %+v with %v", who, tag)
+			}
+			if who.UserName == name {
+				return code
+			}
+			return codec.Success
+		}
+	}
+	c.b.Review(not("mallory", codec.NotAuthorized))
+	c.b.Review(not("oscar", codec.AdministrativeAction)) // before the first is done: both count
+	c.b.Reauthorize()
+	c.settle()
+	if f := mallory.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.NotAuthorized {
+		t.Errorf("mallory hears % x", f.Body)
+	}
+	if alice.closed || c.root.closed || !mallory.closed || !old.closed {
+		t.Errorf("closed: alice %t, root %t, mallory %t, oscar %t", alice.closed, c.root.closed, mallory.closed, old.closed)
+	}
+	c.in(0, durable("m", codec.V5), "mallory", "") // Review is about those who are connected
+	c.b.Review(nil)
+	c.settle()
+	if n := c.loops[0].stats.connected + c.loops[1].stats.connected; n != 3 {
+		t.Errorf("%d are connected", n)
 	}
 }
 

@@ -382,6 +382,29 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 }
 
+func TestTakePutsInForceWhatAnotherStoreHasRead(t *testing.T) {
+	s := newSite(t).withCRL()
+	store := load(t, s.options)
+	good, bad := s.client(s.ca.Client(t, "good")), s.ca.Client(t, "bad")
+	good.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	must(t, store.ServerConfig(), good)
+	must(t, store.ServerConfig(), s.client(bad))
+	s.crl(bad)
+	next := load(t, s.options)
+	for _, o := range s.options.Pairs { // what is read is read
+		if err := os.Remove(o.CertFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Take(next)
+	if err := refused(t, store.ServerConfig(), s.client(bad)); !errors.Is(err, certs.ErrRevoked) {
+		t.Errorf("the revoked: %v", err)
+	}
+	if !must(t, store.ServerConfig(), good).DidResume {
+		t.Error("sessions have become worthless")
+	}
+}
+
 func TestReloadLeavesConnectionsAlone(t *testing.T) {
 	s := newSite(t).withCRL()
 	store := load(t, s.options)

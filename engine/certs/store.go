@@ -65,16 +65,30 @@ func (s *Store) Apply(o Options) error {
 	return s.load(o)
 }
 
+// Take puts in force what another Store has read, with its Options. It cannot fail: whoever must replace much at once loads a Store first, and
+// throws it away. ServerConfig stays the same, and so do the ticket keys.
+func (s *Store) Take(from *Store) {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	snap := *from.current.Load()
+	s.install(&snap)
+}
+
 func (s *Store) load(o Options) error {
 	snap, err := newSnapshot(o)
 	if err != nil {
 		return err
 	}
+	s.install(snap)
+	return nil
+}
+
+// install puts snap in force.
+func (s *Store) install(snap *snapshot) {
 	snap.config = s.innerConfig(snap)
 	snap.plain = snap.config.Clone()
 	snap.plain.NextProtos = nil
 	s.current.Store(snap)
-	return nil
 }
 
 // Warnings returns what is not as it should be with the files in use, one line each: a certificate that is expired or not valid yet, a key that

@@ -24,6 +24,12 @@ func (h *Hooks) Admit(c *session.Credentials) codec.ReasonCode {
 	return h.Guard.Connect(whoIs(c), c.Certain, h.Now()).Code()
 }
 
+// Banned tells whether the ban list keeps c out, whom nobody asks to connect: it may be connected already.
+func (h *Hooks) Banned(c *session.Credentials) bool {
+	who, b, now := whoIs(c), h.Guard.Bans(), h.Now()
+	return b.Client(who.ClientID, who.UserName, now) != nil || who.Addr.IsValid() && b.Address(plain(who.Addr), now) != nil
+}
+
 // TakenOver is for broker.Options.TakenOver.
 func (h *Hooks) TakenOver(clientID, by string) {
 	h.Guard.TakenOver(clientID, addressOf(by), h.Now())

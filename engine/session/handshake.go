@@ -182,6 +182,8 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 		return nil
 	case !pol.AllowAnonymous:
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
+	case len(pol.Methods) > 0 && c.HasUserName: // names belong to those who can prove them, though others may come without one
+		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "a user name without a proof", out)
 	}
 	return h.accept(cfg, out)
 }

@@ -8,7 +8,7 @@ import "github.com/gannetmq/gannet/codec"
 type Policy struct {
 	AllowAnonymous bool             // accept a CONNECT that nobody authenticated
 	Authenticator  Authenticator    // judges who comes with a user name; nil: nobody does
-	Methods        []EnhancedMethod // enhanced authentication on offer
+	Methods        []EnhancedMethod // enhanced authentication on offer; without an Authenticator nobody else may give a user name
 	Versions       VersionSet       // those served; 0 = all
 	NewClientID    func() string    // invents a unique Client Identifier; nil: who brings none is refused
 	NameAsClientID bool             // the user name becomes the Client Identifier; who has none is refused
@@ -34,6 +34,7 @@ type Access struct {
 	AliasLimit *uint16    // Topic Alias Maximum in place of that of Config, announced and enforced; nil: that of Config
 	MaxQoS     *codec.QoS // announced and enforced in place of a higher one of Config; nil: that of Config
 	MountPoint string     // put before each Topic Name and Topic Filter from the client, taken off those to it; empty: none
+	Tag        any        // of whoever made it, who gets it back from broker.Review
 	DropWills  bool       // a will that its client may not publish is dropped and counted; else its CONNECT is refused
 
 	until Time // when what let this one client in runs out; 0 = never
@@ -155,6 +156,15 @@ func (s *Session) unmounted(topic []byte) []byte {
 		return topic[len(m):]
 	}
 	return topic
+}
+
+// Present returns who the client is, as far as the session knows, and the Tag of the Access that it has.
+func (s *Session) Present() (c Credentials, tag any) {
+	c = Credentials{Version: s.version, ClientID: s.clientID, UserName: s.userName, HasUserName: s.userName != "", Certain: true}
+	if s.access != nil {
+		tag = s.access.Tag
+	}
+	return c, tag
 }
 
 func (s *Session) identity() Identity { return Identity{s.clientID, s.userName} }

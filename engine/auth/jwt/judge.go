@@ -75,12 +75,20 @@ func New(o Options) (*Judge, error) {
 
 // Reload reads the key files again: all of them, or, with an error, none.
 func (j *Judge) Reload() error {
+	take, err := j.ReadKeys()
+	if err == nil {
+		take()
+	}
+	return err
+}
+
+// ReadKeys is Reload in two parts, of which take, the second, cannot fail.
+func (j *Judge) ReadKeys() (take func(), err error) {
 	files, err := fileKeys(&j.o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	j.replace(func(r *keyring) { r.files = files })
-	return nil
+	return func() { j.replace(func(r *keyring) { r.files = files }) }, nil
 }
 
 func (j *Judge) fetched(keys []key) {
@@ -98,7 +106,7 @@ func (j *Judge) replace(change func(*keyring)) {
 	j.cache.Clear()
 }
 
-// Close refuses who waits, with 0x8B, and joins all goroutines. From then on everybody is refused.
+// Close refuses who waits, with 0x88, and joins all goroutines. From then on everybody is refused.
 func (j *Judge) Close() {
 	if j.fetch != nil {
 		j.fetch.stop()
@@ -150,13 +158,13 @@ func (j *Judge) submit(q *question) {
 	took := j.pool.Try(work.Task{
 		Key:  work.Address(q.c.Addr),
 		Run:  func() { j.answer(q) },
-		Drop: func() { j.deny(q, codec.ServerShuttingDown, nil) },
+		Drop: func() { j.deny(q, codec.ServerUnavailable, nil) },
 	})
 	if took {
 		return
 	}
 	if j.pool.Closed() {
-		j.deny(q, codec.ServerShuttingDown, nil)
+		j.deny(q, codec.ServerUnavailable, nil)
 		return
 	}
 	j.overloaded.Add(1)

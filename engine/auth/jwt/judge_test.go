@@ -501,7 +501,7 @@ func TestCloseRefusesWhoWaits(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	go func() { j.Close(); close(closed) }()
-	for _, want := range []string{"1 0x8b", "2 0x8b", "3 0x8b"} {
+	for _, want := range []string{"1 0x88", "2 0x88", "3 0x88"} {
 		if got := <-said; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -510,7 +510,7 @@ func TestCloseRefusesWhoWaits(t *testing.T) {
 	<-closed
 	<-said
 	ask(9, token)
-	if got := <-said; got != "9 0x8b" {
+	if got := <-said; got != "9 0x88" {
 		t.Errorf("after Close: %s", got)
 	}
 }

@@ -100,6 +100,17 @@ func read(name string, r io.Reader, bytesMax int64) (*File, error) {
 // Len is the number of users.
 func (f *File) Len() int { return len(f.users) }
 
+// Revoked returns the users of f whom next does not know, or for whom it has another line.
+func (f *File) Revoked(next *File) map[string]struct{} {
+	revoked := make(map[string]struct{})
+	for user, h := range f.users {
+		if now, known := next.users[user]; !known || now != h {
+			revoked[user] = struct{}{}
+		}
+	}
+	return revoked
+}
+
 // Warnings are what is worth an operator's look, one line each, at most WarningsMax and a few more. The slice must not be changed.
 func (f *File) Warnings() []string { return f.warnings }
 

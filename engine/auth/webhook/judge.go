@@ -95,7 +95,7 @@ func (o *Options) client(url string) (*httpclient.Client, error) {
 	})
 }
 
-// Close ends the requests that are under way, refuses who waits, with 0x8B, and joins all goroutines. From then on everybody is refused.
+// Close ends the requests that are under way, refuses who waits, with 0x88, and joins all goroutines. From then on everybody is refused.
 func (j *Judge) Close() {
 	j.cancel()
 	j.pool.Close()
@@ -161,15 +161,16 @@ func (j *Judge) Judge(c *session.Credentials, done func(auth.Answer)) {
 
 var (
 	busy     = refuse(codec.ServerBusy)
-	shutdown = refuse(codec.ServerShuttingDown)
+	shutdown = refuse(codec.ServerUnavailable) // 0x8B is not for CONNACK
 )
 
 // down is what is answered in place of the service.
 func (j *Judge) down() auth.Answer {
+	a := refuse(codec.ServerUnavailable)
 	if j.o.Down == Ignore {
-		return auth.Answer{}
+		a.Opinion = auth.NoOpinion
 	}
-	return refuse(codec.ServerUnavailable)
+	return a
 }
 
 func (j *Judge) counter(o auth.Opinion) *atomic.Uint64 {

@@ -42,7 +42,7 @@ func startSettings() []string {
 	return []string{
 		"data-dir", "durability", "max-store-bytes", "max-pending-bytes", "store-memtable", "store-cache",
 		"max-accept-rate", "max-handshakes", "handshake-timeout", "max-topic-length", "max-topic-levels", "loops",
-		"shutdown-timeout", "gogc", "memory-limit", "guard-tracked", "sys-interval", "http-listen", "http-dir", "user", "pid-file",
+		"shutdown-timeout", "gogc", "memory-limit", "sys-interval", "http-listen", "http-dir", "user", "pid-file",
 		"log-dest", "log-facility", "log-format", "log-timestamp", "log-timestamp-format",
 	}
 }

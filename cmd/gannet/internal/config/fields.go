@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +14,9 @@ import (
 
 // value says how the text of one setting and a field of a T meet.
 type value[T any] struct {
-	placeholder string // names the unit in --help; empty: a switch
-	repeatable  bool   // each mention adds to the field, after reset
-	secret      bool   // its text is nobody's business
+	placeholder string                   // names the unit in --help; empty: a switch
+	repeatable  bool                     // each mention adds to the field, after reset
+	conceal     func(text string) string // leaves of a text what is for people to see; nil: all
 	reset       func(t *T)
 	set         func(t *T, text string) error
 	show        func(t *T) string   // in a form that set reads, for what is not empty or "unset"
@@ -40,7 +41,7 @@ func lift[A, B any](rows []setting[A], field func(*B) *A) []setting[B] {
 	for i, r := range rows {
 		v := r.value
 		lifted := value[B]{
-			placeholder: v.placeholder, repeatable: v.repeatable, secret: v.secret,
+			placeholder: v.placeholder, repeatable: v.repeatable, conceal: v.conceal,
 			set:  func(b *B, text string) error { return v.set(field(b), text) },
 			show: func(b *B) string { return v.show(field(b)) },
 		}
@@ -80,10 +81,29 @@ func plain[T any](placeholder string, field func(*T) *string) value[T] {
 	}
 }
 
+// hidden is a value that is nobody's business.
 func hidden[T any](v value[T]) value[T] {
-	v.secret = true
+	v.conceal = func(string) string { return concealed }
 	return v
 }
+
+// address is a URL in which there may be a password or a key.
+func address[T any](v value[T]) value[T] {
+	v.conceal = func(text string) string {
+		u, err := url.Parse(text)
+		if err != nil {
+			return concealed // and the error says so when it is used
+		}
+		if u.User == nil && u.RawQuery == "" {
+			return text
+		}
+		return u.Scheme + "://" + u.Host + u.EscapedPath() + " " + concealed
+	}
+	return v
+}
+
+// concealed stands for what is not shown.
+const concealed = "(hidden)"
 
 func boolean[T any](field func(*T) *bool) value[T] {
 	return value[T]{

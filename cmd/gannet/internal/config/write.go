@@ -76,8 +76,12 @@ func (s *setting[T]) lines(t, defaults *T, extent Extent) []string {
 	}
 	lines := make([]string, len(texts))
 	for i, text := range texts {
-		if lines[i] = s.name + " = " + quote(text); v.secret && extent == Everything {
-			lines[i] = "# " + s.name + " = (hidden)"
+		lines[i] = s.name + " = " + quote(text)
+		if v.conceal == nil || extent != Everything {
+			continue
+		}
+		if shown := v.conceal(text); shown != text {
+			lines[i] = "# " + s.name + " = " + shown
 		}
 	}
 	return lines
@@ -86,12 +90,15 @@ func (s *setting[T]) lines(t, defaults *T, extent Extent) []string {
 // shown is the value of one setting for people.
 func (s *setting[T]) shown(t *T) string {
 	texts := s.value.texts(t)
-	switch {
-	case len(texts) == 0:
+	if len(texts) == 0 {
 		return none
-	case s.value.secret:
-		return "(hidden)"
-	default:
-		return strings.Join(texts, ", ")
 	}
+	if conceal := s.value.conceal; conceal != nil {
+		texts = slices.Clone(texts)
+		for i := range texts {
+			texts[i] = conceal(texts[i])
+		}
+		texts = slices.Compact(texts)
+	}
+	return strings.Join(texts, ", ")
 }

@@ -269,3 +269,31 @@ func checkReadsAgain(t *testing.T, c *Config, mistake error) {
 		t.Errorf("got  %+v\nwant %+v", again, *c)
 	}
 }
+
+// A URL may hold a password or a key. Neither what --test-config prints nor what a reload logs shows it.
+func TestSecretsInURLsAreNotShown(t *testing.T) {
+	before, after := Default(), Default()
+	after.HTTP.URL, after.HTTP.ACLURL, after.JWT.JWKSURL = "https://me:hush@auth.example/x", "https://auth.example/acl?key=hush", "https://keys.example/jwks"
+	var text strings.Builder
+	if err := Write(&text, &after, Everything); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Diff(&before, &after) {
+		text.WriteString(c.String() + "\n")
+	}
+	for _, want := range []string{
+		"\n# http-url = https://auth.example/x (hidden)\n", "\n# http-acl-url = https://auth.example/acl (hidden)\n", "\njwt-jwks-url = https://keys.example/jwks\n",
+		"http-url: none -> https://auth.example/x (hidden)\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if strings.Contains(text.String(), "hush") {
+		t.Errorf("a secret is shown:\n%s", text.String())
+	}
+	text.Reset()
+	if err := Write(&text, &after, Changed); err != nil || !strings.Contains(text.String(), "http-url = "+after.HTTP.URL+"\n") {
+		t.Errorf("%v: what can be read again is not written:\n%s", err, text.String())
+	}
+}
