@@ -107,11 +107,3 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
