@@ -42,10 +42,7 @@ type options struct {
 func loadOptions(args []string, output io.Writer) (*options, error) {
 	o := &options{}
 	f := newFlags("load", "drives scenarios against brokers in turn and prints a table of medians", output)
-	which := f.String("scenarios", "all", "`NAMES` separated by commas, or all; see --list")
-	f.BoolVar(&o.listEntries, "list", false, "print the scenarios and end")
-	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each scenario with each broker; the report has the medians")
-	seconds := f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
+	which, seconds := o.addScenarios(f.FlagSet)
 	f.IntVar(&o.budget.connections, "connections", 5000, "`N` clients of the connect scenario")
 	common := addCommon(f.FlagSet, "gannet,mosquitto")
 	common.addConnect(f.FlagSet)
@@ -66,6 +63,14 @@ func loadOptions(args []string, output io.Writer) (*options, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// addScenarios adds the flags that say which scenarios to run, how often and for how long.
+func (o *options) addScenarios(f *flag.FlagSet) (which *string, seconds *float64) {
+	f.BoolVar(&o.listEntries, "list", false, "print the scenarios and end")
+	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each scenario with each broker; the report has the medians")
+	return f.String("scenarios", "all", "`NAMES` separated by commas, or all; see --list"),
+		f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
 }
 
 // idleOptions reads the arguments of gannet bench idle.

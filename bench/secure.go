@@ -21,10 +21,7 @@ type secureLoad struct {
 func secureOptions(args []string, output io.Writer) (*options, error) {
 	o := &options{}
 	f := newFlags("secure", "measures brokers over TLS and WebSocket in turn and prints tables of medians", output)
-	which := f.String("scenarios", "all", "`NAMES` separated by commas, or all; see --list")
-	f.BoolVar(&o.listEntries, "list", false, "print the scenarios and end")
-	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each scenario with each broker; the report has the medians")
-	seconds := f.Float64("seconds", 3, "`S` seconds measured in each run, after a sixth of that to warm up")
+	which, seconds := o.addScenarios(f.FlagSet)
 	steps := f.String("connections", "2000,6000", "`FEW,MANY` silent clients, one subscription each; the slope is between the two")
 	f.DurationVar(&o.settle, "settle", 6*time.Second, "`TIME` of silence before each look at the memory")
 	common := addCommon(f.FlagSet, "gannet,mosquitto")

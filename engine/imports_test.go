@@ -17,20 +17,21 @@ func TestImportTable(t *testing.T) {
 		"codec":                       {},
 		"router":                      {},
 		"engine/session":              {"codec"},
-		"engine/auth":                 {"codec", "engine/session"},
+		"engine/auth":                 {"codec", "engine/session", "engine/textfile"},
 		"engine/admin":                {},
 		"engine/sys":                  {"codec"},
 		"engine/proxy":                {},
 		"engine/websocket":            {},
-		"engine/auth/acl":             {"codec", "engine/session"},
-		"engine/auth/password":        {"codec", "engine/session", "engine/auth"},
-		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work"},
-		"engine/auth/httpclient":      {},
-		"engine/auth/jwt":             {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
-		"engine/auth/webhook":         {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work"},
+		"engine/auth/acl":             {"codec", "engine/session", "engine/textfile"},
+		"engine/auth/password":        {"codec", "engine/session", "engine/auth", "engine/textfile"},
+		"engine/auth/grant":           {"codec", "engine/session", "engine/auth/acl", "engine/auth/work", "engine/textfile"},
+		"engine/auth/httpclient":      {"engine/textfile"},
+		"engine/auth/jwt":             {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work", "engine/textfile"},
+		"engine/auth/webhook":         {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work", "engine/textfile"},
 		"engine/auth/work":            {},
+		"engine/textfile":             {},
 		"engine/broker":               {"codec", "router", "engine/session"},
-		"engine/guard":                {"codec", "engine/session"},
+		"engine/guard":                {"codec", "engine/session", "engine/textfile"},
 		"engine":                      {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
 		"engine/certs":                {},
 		"persist":                     {"codec", "engine/session"},
@@ -49,7 +50,7 @@ func TestImportTable(t *testing.T) {
 		"golang.org/x/term":                 {"cmd/gannet"},
 		"github.com/golang-jwt/jwt/v5":      {"engine/auth/jwt"},
 	}
-	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin", "engine/certs"}
+	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin", "engine/certs", "engine/textfile"}
 
 	for room, allowed := range rooms {
 		for _, path := range list(t, "-deps", "./"+room) {

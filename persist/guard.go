@@ -205,7 +205,11 @@ func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if err != nil || !isTable(name) {
 		return f, err
 	}
-	return &readTable{File: f, g: g, name: name}, nil
+	checked, err := checkTable(f, name, compacting) // of a compaction's error more is made than of damage
+	if err != nil {
+		return nil, err
+	}
+	return &readTable{File: checked, g: g, name: name}, nil
 }
 
 // readTable is a table that is read: the store fails with a compaction that cannot.

@@ -65,7 +65,11 @@ func openTable(fsys vfs.FS, path string, failed func(what string, from, to []byt
 	if err != nil {
 		return nil, err
 	}
-	readable, err := sstable.NewSimpleReadable(f)
+	checked, err := checkTable(f, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	readable, err := sstable.NewSimpleReadable(checked)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

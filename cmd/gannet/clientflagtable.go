@@ -1,7 +1,5 @@
 package main
 
-import ()
-
 // command tells which of the two clients a flag belongs to.
 type command byte
 
@@ -66,23 +64,23 @@ func clientFlagTable() []clientFlag {
 			one(func(f *clientFlags, t string) error { f.transport.unix = t; return nil })},
 		{commandBoth, "", "--ws", "", "", "Connect by WebSocket.",
 			toggle(func(f *clientFlags) { f.transport.ws = true })},
-		{commandBoth, "", "--ws-path", "PATH", "path", "Path of the WebSocket at the server; default /mqtt.",
+		{commandBoth, "", "--ws-path", "/PATH", "path", "Path of the WebSocket at the server; default /mqtt.",
 			one(func(f *clientFlags, t string) error { f.transport.wsPath = t; return nil })},
 		{commandBoth, "", "--cafile", "FILE", "file", "Connect by TLS, and trust servers that an authority in FILE (PEM) has signed for.",
 			one(func(f *clientFlags, t string) error { f.transport.caFile = t; return nil })},
 		{commandBoth, "", "--capath", "FOLDER", "directory", "The same with all files in FOLDER.",
 			one(func(f *clientFlags, t string) error { f.transport.caPath = t; return nil })},
-		{commandBoth, "", "--tls-use-os-certs", "", "", "Connect by TLS, and trust the authorities that the operating system does. Done for mqtts, wss and port 8883.",
+		{commandBoth, "", "--tls-use-os-certs", "", "", "Connect by TLS, and trust the authorities that the operating system does. So do mqtts, wss and port 8883 by themselves.",
 			toggle(func(f *clientFlags) { f.transport.osCerts = true })},
 		{commandBoth, "", "--cert", "FILE", "file", "Certificate (PEM) to show to the server; needs --key.",
 			one(func(f *clientFlags, t string) error { f.transport.certFile = t; return nil })},
 		{commandBoth, "", "--key", "FILE", "file", "Private key (PEM) of the certificate.",
 			one(func(f *clientFlags, t string) error { f.transport.keyFile = t; return nil })},
-		{commandBoth, "", "--keyform", "FORM", "keyform", "Form of the key: pem.",
+		{commandBoth, "", "--keyform", "pem", "keyform", "Form of the key: there is one.",
 			one(func(f *clientFlags, t string) error { f.transport.keyForm = t; return nil })},
 		{commandBoth, "", "--insecure", "", "", "Accept a certificate for another host: whoever has one from the same authority can pretend to be the server.",
 			toggle(func(f *clientFlags) { f.transport.insecure = true })},
-		{commandBoth, "", "--tls-version", "VERSION", "version", "Oldest TLS version to speak: tlsv1.2, the default, or tlsv1.3.",
+		{commandBoth, "", "--tls-version", "tlsv1.2|tlsv1.3", "version", "Oldest TLS version to speak; default tlsv1.2.",
 			one(func(f *clientFlags, t string) error { f.transport.tlsVersion = t; return nil })},
 		{commandBoth, "", "--tls-alpn", "NAME", "protocol", "Protocol to ask for by ALPN.",
 			one(func(f *clientFlags, t string) error { f.transport.alpn = t; return nil })},
@@ -90,8 +88,8 @@ func clientFlagTable() []clientFlag {
 			one(func(f *clientFlags, t string) error { f.transport.list = t; return nil })},
 		{commandBoth, "", "--no-tls", "", "", "Do not use TLS, whatever else says so.",
 			toggle(func(f *clientFlags) { f.transport.noTLS = true })},
-		{commandBoth, "-t", "--topic", "TOPIC", "topic", "Topic to publish to (pub; the last one counts) or to subscribe to (sub; may be repeated).",
-			one(func(f *clientFlags, t string) error { f.topics = append(f.topics, t); return nil })},
+		{commandPub, "-t", "--topic", "TOPIC", "topic", "Topic to publish to.", one(addTopic)},
+		{commandSub, "-t", "--topic", "FILTER", "topic", "Topic, or filter with + and #, to subscribe to; may be repeated.", one(addTopic)},
 		{commandPub, "-m", "--message", "TEXT", "message", "Publish TEXT.",
 			one(func(f *clientFlags, t string) error { f.payload = []byte(t); return f.setSource(sourceMessage) })},
 		{commandPub, "-f", "--file", "FILE", "file", "Publish the content of FILE as one message.",
@@ -102,11 +100,11 @@ func clientFlagTable() []clientFlag {
 			func(f *clientFlags, _ *argumentList) error { return f.setSource(sourceStdin) }},
 		{commandPub, "-n", "--null-message", "", "", "Publish an empty message; with -r this removes the retained one.",
 			func(f *clientFlags, _ *argumentList) error { return f.setSource(sourceNull) }},
-		{commandBoth, "-q", "--qos", "QOS", "QoS", "QoS of the messages (pub) or subscriptions (sub): 0, 1 or 2; default 0.",
-			one(func(f *clientFlags, t string) (err error) { f.qos, err = parseQoS(t, "QoS"); return err })},
+		{commandPub, "-q", "--qos", "0|1|2", "QoS", "QoS of the messages; default 0.", one(setQoS)},
+		{commandSub, "-q", "--qos", "0|1|2", "QoS", "QoS of the subscriptions; default 0.", one(setQoS)},
 		{commandPub, "-r", "--retain", "", "", "Have the server retain the message.",
 			toggle(func(f *clientFlags) { f.retain = true })},
-		{commandPub, "", "--repeat", "N", "count", "Publish the message N times.",
+		{commandPub, "", "--repeat", "N", "count", "Publish the message N times; default 1.",
 			one(setRepeat)},
 		{commandPub, "", "--repeat-delay", "SECONDS", "time", "Time between two repetitions; default 0.",
 			one(setRepeatDelay)},
@@ -145,7 +143,7 @@ func clientFlagTable() []clientFlag {
 			one(func(f *clientFlags, t string) error { f.prefix = t; return nil })},
 		{commandBoth, "-u", "--username", "USER", "username", "User name.",
 			one(func(f *clientFlags, t string) error { f.user = t; return nil })},
-		{commandBoth, "-P", "--pw", "PASSWORD", "password", "Password.",
+		{commandBoth, "-P", "--pw", "PASSWORD", "password", "Password. Others may see it in the list of processes.",
 			one(func(f *clientFlags, t string) error { f.password = &t; return nil })},
 		{commandBoth, "", "--scram", "", "", "Prove the password with SCRAM-SHA-256 instead of sending it (5.0).",
 			toggle(func(f *clientFlags) { f.scram = true })},
@@ -154,7 +152,7 @@ func clientFlagTable() []clientFlag {
 		{commandBoth, "-x", "--session-expiry-interval", "SECONDS", "session expiry interval",
 			"Time the Session outlives the connection (5.0); -1 for ever. Default: -1 with -c, else 0.",
 			one(setExpiry)},
-		{commandBoth, "-V", "--protocol-version", "VERSION", "version", "mqttv5, mqttv311 or mqttv31 (5, 311, 31); default mqttv311, with -D mqttv5.",
+		{commandBoth, "-V", "--protocol-version", "mqttv31|mqttv311|mqttv5", "version", "Version of MQTT, also written 31, 311, 5; default mqttv311, with -D mqttv5.",
 			one(setVersion)},
 		{commandBoth, "-k", "--keepalive", "SECONDS", "keepalive", "Keep Alive; default 60.",
 			one(setKeepAlive)},
@@ -163,11 +161,11 @@ func clientFlagTable() []clientFlag {
 		{commandBoth, "-D", "--property", "COMMAND NAME VALUE", "", "A 5.0 property for connect, publish, subscribe, unsubscribe, disconnect or will, " +
 			"named as in the specification (content-type); user-property takes a name and a value.",
 			func(f *clientFlags, args *argumentList) error { return f.properties.parse(args) }},
-		{commandBoth, "", "--will-topic", "TOPIC", "will topic", "Topic of the Will, published by the server when the connection is lost.",
+		{commandBoth, "", "--will-topic", "TOPIC", "will topic", "Topic of the Will, which the server publishes when the connection is lost.",
 			one(func(f *clientFlags, t string) error { f.willTopic = &t; return nil })},
 		{commandBoth, "", "--will-payload", "TEXT", "will payload", "Payload of the Will.",
 			one(func(f *clientFlags, t string) error { f.willPayload = &t; return nil })},
-		{commandBoth, "", "--will-qos", "QOS", "will QoS", "QoS of the Will.",
+		{commandBoth, "", "--will-qos", "0|1|2", "will QoS", "QoS of the Will; default 0.",
 			one(func(f *clientFlags, t string) (err error) {
 				f.willQoSGiven = true
 				f.willQoS, err = parseQoS(t, "will QoS")

@@ -162,3 +162,13 @@ func setMaxInflight(f *clientFlags, text string) error {
 	f.maxInflight = int(n)
 	return nil
 }
+
+func addTopic(f *clientFlags, text string) error {
+	f.topics = append(f.topics, text)
+	return nil
+}
+
+func setQoS(f *clientFlags, text string) (err error) {
+	f.qos, err = parseQoS(text, "QoS")
+	return err
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gannetmq/gannet/cmd/gannet/internal/config"
@@ -9,17 +11,22 @@ import (
 
 const convertHelp = `gannet convert FILE writes a configuration in Gannet's own format to the standard output.
 
-FILE is usually a mosquitto.conf, with the files that it includes. What has no equivalent is named
-on the standard error stream, with its line. Passwords files, ACL files and certificates stay as they
-are; Gannet reads them.
-
   gannet convert /etc/mosquitto/mosquitto.conf > gannet.conf
   gannet --config gannet.conf --test-config
+
+FILE is usually a mosquitto.conf, and the files that it includes become part of the result. What
+has no equivalent is named on the standard error stream, with its line. Password files, ACL files
+and certificates stay where they are: Gannet reads them as they are.
+
+There is no need to convert: gannet -c mosquitto.conf reads that format, too. Gannet's own has
+settings that mosquitto lacks, such as tokens (gannet serve --help).
+
+Exit status: 0 done, 2 a mistake in FILE, which is named with its line; 1 it could not be written.
 `
 
 // convert is the subcommand `gannet convert`. Environment variables have no part in it: they would be written into the file.
-func (p *process) convert(args []string) int {
-	if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
+func (p *process) convert(_ context.Context, args []string) int {
+	if slices.ContainsFunc(args, func(arg string) bool { return arg == "-h" || arg == "--help" }) {
 		fmt.Fprint(p.stdout, convertHelp)
 		return statusSuccess
 	}

@@ -13,7 +13,7 @@ func TestPasswdKeepsTheOwner(t *testing.T) {
 		t.Skip("only root can give a file to somebody else")
 	}
 	path := newPath(t)
-	writeFile(t, path, "")
+	write(t, path, "")
 	if err := os.Chown(path, 1234, 5678); err != nil {
 		t.Fatal(err)
 	}

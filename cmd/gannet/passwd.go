@@ -357,19 +357,37 @@ func (j *passwdJob) tell(found bool) {
 	j.report = verb + " password for user " + j.user + "\n"
 }
 
-const passwdHelp = `gannet passwd: the users of a password file, for gannet and mosquitto
+const passwdHelp = `gannet passwd keeps the users of a password file, for gannet and mosquitto.
 
-  gannet passwd [-H HASH] [-I N] [-c] FILE USER              set the password of USER, asked for twice
-  gannet passwd [-H HASH] [-I N] [-c] -b FILE USER PASSWORD  the same without asking; others may see it in the list of processes
-  gannet passwd -D FILE USER                                 take USER out
-  gannet passwd [-H HASH] [-I N] -U FILE                     hash every password that is in plain text, and nothing else
-  gannet passwd --scram [-I N] [-c] [-b] [-D] FILE USER ...  the same for a users file of SCRAM-SHA-256 (--scram-users)
+  gannet passwd [-c] FILE USER               set the password of USER, asked for twice
+  gannet passwd [-c] -b FILE USER PASSWORD   without asking; others may see it in the list of processes
+  gannet passwd -D FILE USER                 take USER out
+  gannet passwd -U FILE                      hash every password that is in plain text, and nothing else
 
- -c : make a new file; one that is there is overwritten. FILE - is the standard output.
- -H : sha512-pbkdf2 (default), which mosquitto reads from 1.6 on; argon2id, from 2.1 on; sha512, fast to guess.
- -I : iterations of sha512-pbkdf2 and SCRAM (default 15000, which is a hundred logins in a second of one core).
+  -c       make a new file; one that is there is overwritten. FILE - is the standard output.
+  -H HASH  sha512-pbkdf2 (default), which mosquitto reads from 1.6 on; argon2id, from 2.1 on;
+           sha512, fast to guess.
+  -I N     iterations of sha512-pbkdf2 and SCRAM (default 15000, which is a hundred logins in a
+           second of one core).
+  --scram  FILE is a users file of SCRAM-SHA-256 (gannet serve --scram-users); not with -U and -H.
 
-Where the standard input is no terminal, the password is read from it, once in each of two lines. The file is replaced in one step; it keeps its owner
-and its mode, and a new one is readable by its owner only. A running broker reads it again on SIGHUP.
+Where the standard input is no terminal, the password is read from it, once in each of two lines.
+The file is replaced in one step; it keeps its owner and its mode, and a new one is readable by its
+owner only. A running broker reads it again on SIGHUP.
+
 Exit status: 0 done, 1 not done, 2 the two passwords differ.
 `
+
+// passwdFlags are those of parse, for shells.
+func passwdFlags() []flagWord {
+	return []flagWord{
+		{[]string{"-b"}, "", "take the password from the command line"},
+		{[]string{"-c"}, "", "make a new file"},
+		{[]string{"-D"}, "", "take the user out"},
+		{[]string{"-U"}, "", "hash passwords that are in plain text"},
+		{[]string{"-H"}, "sha512|sha512-pbkdf2|argon2id", "how to hash"},
+		{[]string{"-I"}, "N", "iterations"},
+		{[]string{"--scram"}, "", "a users file of SCRAM-SHA-256"},
+		helpFlag(),
+	}
+}

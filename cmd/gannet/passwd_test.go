@@ -16,22 +16,6 @@ import (
 // newPath is a path in a new folder, where a password file may come.
 func newPath(t *testing.T) string { return filepath.Join(t.TempDir(), "auth.txt") }
 
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // passwords returns user and hash of each line.
 func passwords(t *testing.T, text string) map[string]password.Hash {
 	t.Helper()
@@ -73,14 +57,14 @@ func TestPasswdAsInTheTutorial(t *testing.T) {
 	const prompts = "Password: \nReenter password: \n"
 	expectRun(t, run(t, "password123\npassword123\n", "passwd", "-c", path, "rajan"), result{0, "Adding password for user rajan\n", prompts})
 	expectRun(t, run(t, "two\r\ntwo", "passwd", path, "b ö"), result{0, "Adding password for user b ö\n", prompts})
-	expectPasswords(t, readFile(t, path), map[string]string{"rajan": "password123", "b ö": "two"})
+	expectPasswords(t, read(t, path), map[string]string{"rajan": "password123", "b ö": "two"})
 	expectRun(t, run(t, "", "passwd", "-b", path, "rajan", "new: one "), result{0, "Updating password for user rajan\n", ""})
-	expectPasswords(t, readFile(t, path), map[string]string{"rajan": "new: one ", "b ö": "two"})
+	expectPasswords(t, read(t, path), map[string]string{"rajan": "new: one ", "b ö": "two"})
 	expectRun(t, run(t, "", "passwd", "-D", path, "rajan"), result{})
-	expectPasswords(t, readFile(t, path), map[string]string{"b ö": "two"})
+	expectPasswords(t, read(t, path), map[string]string{"b ö": "two"})
 	expectRun(t, run(t, "", "passwd", "-D", path, "rajan"), result{1, "", "Error: User rajan not found in password file.\n"})
 	expectRun(t, run(t, "", "passwd", "-cb", path, "last", "pw"), result{0, "Adding password for user last\n", ""})
-	expectPasswords(t, readFile(t, path), map[string]string{"last": "pw"})
+	expectPasswords(t, read(t, path), map[string]string{"last": "pw"})
 }
 
 func TestPasswdMakesTheHashAskedFor(t *testing.T) {
@@ -98,7 +82,7 @@ func TestPasswdMakesTheHashAskedFor(t *testing.T) {
 		if got := run(t, "", args("passwd", test.args, path, "u", "pw")...); got.status != 0 {
 			t.Fatalf("%v: %+v", test.args, got)
 		}
-		h := passwords(t, readFile(t, path))["u"]
+		h := passwords(t, read(t, path))["u"]
 		if h.String() != test.want || !h.Matches([]byte("pw")) {
 			t.Errorf("%v: %v", test.args, h)
 		}
@@ -116,17 +100,17 @@ func TestPasswdWritesToTheStandardOutput(t *testing.T) {
 // TestPasswdUpgradesPlainTextOnce: as in the tutorial, with comments, and a second time.
 func TestPasswdUpgradesPlainTextOnce(t *testing.T) {
 	path := newPath(t)
-	writeFile(t, path, "# users\n\nrajan:password123\r\nb: x:y \n")
+	write(t, path, "# users\n\nrajan:password123\r\nb: x:y \n")
 	expectRun(t, run(t, "", "passwd", "-I", "101", "-U", path), result{0, "2 passwords hashed\n", ""})
-	after := readFile(t, path)
+	after := read(t, path)
 	expectPasswords(t, strings.TrimPrefix(after, "# users\n\n"), map[string]string{"rajan": "password123", "b": "x:y"})
 	expectRun(t, run(t, "", "passwd", "-U", path), result{0, "0 passwords hashed\n", ""})
-	if readFile(t, path) != after {
+	if read(t, path) != after {
 		t.Error("the second time changed the file")
 	}
-	writeFile(t, path, "a:b\nno colon\n")
+	write(t, path, "a:b\nno colon\n")
 	expectRun(t, run(t, "", "passwd", "-U", path), result{1, "", "Error: " + path + ":2: no colon after a user name\n"})
-	if got := readFile(t, path); got != "a:b\nno colon\n" {
+	if got := read(t, path); got != "a:b\nno colon\n" {
 		t.Errorf("changed after an error: %q", got)
 	}
 }
@@ -180,13 +164,13 @@ func TestPasswdRefusesAndChangesNothing(t *testing.T) {
 		{"standard output to change", "", []string{"-D", "-", "u"}, 1, "Error: name of the password file missing\n"},
 		{"empty path", "", []string{"-cb", "", "u", "x"}, 1, "Error: name of the password file missing\n"},
 	} {
-		writeFile(t, path, before)
+		write(t, path, before)
 		got := run(t, test.stdin, args("passwd", test.args)...)
 		stderr := strings.TrimPrefix(strings.TrimPrefix(got.stderr, "Password: \n"), "Reenter password: \n")
 		if got.status != test.status || got.stdout != "" || !strings.HasPrefix(stderr, test.want) {
 			t.Errorf("%s: %+v\nwant %d %s", test.name, got, test.status, test.want)
 		}
-		if readFile(t, path) != before {
+		if read(t, path) != before {
 			t.Errorf("%s: the file changed", test.name)
 		}
 		if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
@@ -223,13 +207,13 @@ func TestPasswdKeepsModeAndLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, flags := range []string{"-b", "-cb"} {
-		before := readFile(t, path)
+		before := read(t, path)
 		run(t, "", "passwd", flags, link, "u", "other")
 		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 			t.Errorf("%s: the link is gone: %v", flags, err)
 		}
-		if mode() != 0o640 || readFile(t, path) == before {
-			t.Errorf("%s: %v, changed %v", flags, mode(), readFile(t, path) != before)
+		if mode() != 0o640 || read(t, path) == before {
+			t.Errorf("%s: %v, changed %v", flags, mode(), read(t, path) != before)
 		}
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
@@ -240,7 +224,7 @@ func TestPasswdKeepsModeAndLink(t *testing.T) {
 // TestInterruptedPasswdEndsAtOnce: though nobody types anything.
 func TestInterruptedPasswdEndsAtOnce(t *testing.T) {
 	path := newPath(t)
-	writeFile(t, path, "")
+	write(t, path, "")
 	ctx, interrupt := context.WithCancel(t.Context())
 	silent, quiet := io.Pipe()
 	defer quiet.Close()
@@ -254,7 +238,7 @@ func TestInterruptedPasswdEndsAtOnce(t *testing.T) {
 	if status := p.run(ctx, []string{"passwd", path, "u"}); status != statusInterrupted {
 		t.Errorf("status %d", status)
 	}
-	if readFile(t, path) != "" {
+	if read(t, path) != "" {
 		t.Error("the file changed")
 	}
 }
@@ -268,12 +252,12 @@ func TestPasswdMakesScramUsers(t *testing.T) {
 	path := newPath(t)
 	expectRun(t, run(t, "pw-1\npw-1\n", "passwd", "--scram", "-c", "-I", "4096", path, "rajan"),
 		result{0, "Adding password for user rajan\n", "Password: \nReenter password: \n"})
-	writeFile(t, path, "# kept\n"+readFile(t, path))
+	write(t, path, "# kept\n"+read(t, path))
 	expectRun(t, run(t, "", "passwd", "--scram", "-b", path, "co:lon", "pw-2"), result{0, "Adding password for user co:lon\n", ""})
 	expectRun(t, run(t, "", "passwd", "--scram", "-bI", "4096", path, "ra\u00adjan", "pw-3"), result{0, "Updating password for user ra\u00adjan\n", ""})
 	expectRun(t, run(t, "", "passwd", "--scram", "-D", path, "co:lon"), result{})
 	expectRun(t, run(t, "", "passwd", "--scram", "-D", path, "co"), result{1, "", "Error: User co not found in password file.\n"})
-	text := readFile(t, path)
+	text := read(t, path)
 	if !strings.HasPrefix(text, "# kept\nrajan:SCRAM-SHA-256$4096:") || strings.Count(text, "\n") != 2 {
 		t.Errorf("%s", text)
 	}
@@ -296,10 +280,10 @@ func TestPasswdRefusesWhatIsNoUsersFile(t *testing.T) {
 		{"", "#u", "4096", "Error: user name: begins with #\n"},
 		{"", "u", "4095", "Error: iterations: 4095, fewer than 4096\n"},
 	} {
-		writeFile(t, path, test.before)
+		write(t, path, test.before)
 		got := run(t, "", "passwd", "--scram", "-bI", test.iterations, path, test.user, "pw")
 		expectRun(t, got, result{1, "", test.want})
-		if readFile(t, path) != test.before {
+		if read(t, path) != test.before {
 			t.Errorf("%s: the file changed", test.want)
 		}
 	}

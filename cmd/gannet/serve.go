@@ -69,7 +69,7 @@ func (p *process) check(c *config.Config) int {
 }
 
 func (p *process) serveHelp() int {
-	fmt.Fprint(p.stdout, overview, "\nFlags of gannet serve:\n")
+	fmt.Fprint(p.stdout, overview(), "\nFlags of gannet serve\n")
 	if config.WriteHelp(p.stdout) != nil {
 		return statusFailure
 	}

@@ -24,15 +24,20 @@ type storeCommand struct {
 	arguments string // what stands beside the flags
 	help      string
 	run       func(context.Context, *storeJob) (status int, err error)
+	flags     func(f *flag.FlagSet, j *storeJob) // nil: it has none
 }
 
 func storeCommands() []storeCommand {
 	return []storeCommand{
-		{"info", "[--json] DIR", "what is in the store; of a running broker, how it is doing", storeInfo},
-		{"verify", "DIR", "read everything and name what is damaged; changes nothing", storeVerify},
-		{"repair", "DIR", "make a damaged store usable with what can be read; the original is kept beside it", storeRepair},
-		{"export", "[--output FILE] DIR", "every record as a line of JSON", storeExport},
-		{"backup", "DIR TO", "a consistent copy in the new folder TO; a running broker makes it itself", storeBackup},
+		{"info", "[--json] DIR", "what is in it; of a running broker, how it is doing", storeInfo, func(f *flag.FlagSet, j *storeJob) {
+			f.BoolVar(&j.json, "json", false, "print JSON, for programs")
+		}},
+		{"verify", "DIR", "read everything and name what is damaged; changes nothing", storeVerify, nil},
+		{"repair", "DIR", "make it usable with what can be read; the original is kept beside it", storeRepair, nil},
+		{"export", "[--output FILE] DIR", "every record as a line of JSON", storeExport, func(f *flag.FlagSet, j *storeJob) {
+			f.StringVar(&j.output, "output", "", "`FILE` to write to instead of the standard output")
+		}},
+		{"backup", "DIR TO", "a consistent copy in the new folder TO; a running broker makes it itself", storeBackup, nil},
 	}
 }
 
@@ -63,17 +68,36 @@ func (p *process) store(ctx context.Context, args []string) int {
 	return p.storeMistake("", fmt.Errorf("unknown subcommand %q", args[0]))
 }
 
-func isHelp(arg string) bool { return arg == "-h" || arg == "--help" || arg == "help" }
-
 func (p *process) storeHelp() {
-	fmt.Fprint(p.stdout, "gannet store SUBCOMMAND: the store of a data folder\n\n")
+	fmt.Fprint(p.stdout, "gannet store SUBCOMMAND looks at the store of a broker, mends it, and copies it.\n\n")
+	var flags strings.Builder
 	for _, c := range storeCommands() {
-		fmt.Fprintf(p.stdout, "  gannet store %-28s %s\n", c.name+" "+c.arguments, c.help)
+		fmt.Fprintf(p.stdout, "  gannet store %s\n        %s\n", c.name+" "+c.arguments, c.help)
+		for _, f := range c.flagList() {
+			fmt.Fprintf(&flags, "  %-15s of %s: %s\n", f.names[0]+" "+f.argument, c.name, f.about)
+		}
 	}
-	fmt.Fprint(p.stdout, `
+	fmt.Fprintf(p.stdout, `
+%s
 DIR is the --data-dir of a broker. Info and backup work while the broker runs, the others when it does not.
+
 Exit status: 0 all is well, 1 the store is damaged, 2 the command could not be carried out.
-`)
+`, flags.String())
+}
+
+// flagList is what c may be told, for people and shells.
+func (c *storeCommand) flagList() []flagWord {
+	if c.flags == nil {
+		return nil
+	}
+	var out []flagWord
+	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	c.flags(f, &storeJob{})
+	f.VisitAll(func(one *flag.Flag) {
+		argument, about := flag.UnquoteUsage(one)
+		out = append(out, flagWord{[]string{"--" + one.Name}, argument, about})
+	})
+	return out
 }
 
 // storeMistake reports arguments that make no sense.
@@ -123,11 +147,8 @@ func (p *process) runStore(ctx context.Context, c *storeCommand, args []string) 
 func (j *storeJob) parse(c *storeCommand, args []string) (err error) {
 	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	switch c.name {
-	case "info":
-		f.BoolVar(&j.json, "json", false, "")
-	case "export":
-		f.StringVar(&j.output, "output", "", "")
+	if c.flags != nil {
+		c.flags(f, j)
 	}
 	var rest []string
 	for {

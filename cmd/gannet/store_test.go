@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,10 +70,12 @@ func TestInterruptedStoreCommandEndsAtOnce(t *testing.T) {
 		{"backup", []string{"DIR", "TO"}, "gannet: interrupted: TO appears only when it is complete\n"},
 	} {
 		ctx, interrupt := context.WithCancel(t.Context())
-		forever := storeCommand{name: test.name, run: func(context.Context, *storeJob) (int, error) {
+		commands := storeCommands()
+		forever := commands[slices.IndexFunc(commands, func(c storeCommand) bool { return c.name == test.name })]
+		forever.run = func(context.Context, *storeJob) (int, error) {
 			interrupt()
 			select {}
-		}}
+		}
 		var stderr bytes.Buffer
 		p := process{stderr: &stderr}
 		if status := p.runStore(ctx, &forever, test.args); status != statusInterrupted || stderr.String() != test.want {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -11,8 +12,19 @@ import (
 // Without a stamp the module's version and revision are used.
 var release string
 
-// version prints one line: version, Go version, platform.
-func (p *process) version() int {
+const versionHelp = `gannet version prints one line: the version of this build, that of Go, the system and the processor.
+`
+
+// version is the subcommand `gannet version`.
+func (p *process) version(_ context.Context, args []string) int {
+	switch {
+	case len(args) == 1 && isHelp(args[0]):
+		fmt.Fprint(p.stdout, versionHelp)
+		return statusSuccess
+	case len(args) > 0:
+		fmt.Fprintln(p.stderr, "gannet: version takes no arguments")
+		return statusConfiguration
+	}
 	fmt.Fprintf(p.stdout, "gannet %s, %s, %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return statusSuccess
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os/exec"
 	"strings"
@@ -18,7 +17,7 @@ import (
 type process struct {
 	command *exec.Cmd
 	lines   chan string // closed when the process has said its last
-	ended   chan int    // its exit status, once
+	ended   chan int    // its exit status, once; -1 if it was killed
 
 	mu         sync.Mutex
 	transcript []string
@@ -39,7 +38,8 @@ func start(t *testing.T, command ...string) *process {
 		t.Fatalf("start %s: %v", command[0], err)
 	}
 	go func() {
-		p.ended <- exitStatus(p.command.Wait())
+		p.command.Wait()
+		p.ended <- p.command.ProcessState.ExitCode()
 		writer.Close()
 	}()
 	go p.read(reader)
@@ -110,7 +110,7 @@ func (p *process) kill(t *testing.T) {
 // result is what a command left behind.
 type result struct {
 	stdout, stderr string
-	status         int
+	status         int // -1: killed, or never ran
 }
 
 // run executes a command to its end. input may be empty.
@@ -121,11 +121,11 @@ func run(t *testing.T, input string, command ...string) result {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	var stdout, stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &stdout, &stderr
-	err := c.Run()
+	c.Run()
 	if ctx.Err() != nil {
 		t.Fatalf("%s: still running\nstdout: %s\nstderr: %s", strings.Join(command, " "), abbreviate(stdout.String()), stderr.String())
 	}
-	return result{stdout.String(), stderr.String(), exitStatus(err)}
+	return result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
 }
 
 // succeed executes a command, which must exit with 0, and returns its output.
@@ -143,20 +143,6 @@ func abbreviate(s string) string {
 		return s[:2000] + "..."
 	}
 	return s
-}
-
-// exitStatus is the status behind the error of exec.Cmd's Wait; a process that was
-// killed has -1.
-func exitStatus(err error) int {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	default:
-		return -1
-	}
 }
 
 // startGannet runs a broker of the test's own on a free port and returns its address.

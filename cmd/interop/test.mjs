@@ -5,12 +5,14 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import test from 'node:test'
 import mqtt from 'mqtt'
+import { waitFor } from './wait.mjs'
 
 const address = process.env.INTEROP_ADDR
 if (!address) throw new Error('INTEROP_ADDR is not set: start the suite with run.sh')
 
 // How long an event that must come may take. It bounds a failure, not a success.
 const patience = 20_000
+const within = waitFor(patience)
 
 const versions = [
   { name: '3.1', level: 3, options: { protocolId: 'MQIsdp', protocolVersion: 3 } },
@@ -18,18 +20,6 @@ const versions = [
   { name: '5.0', level: 5, options: { protocolId: 'MQTT', protocolVersion: 5 } },
 ]
 const v5 = versions[2]
-
-async function within(promise, what) {
-  let timer
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: did not happen`)), patience)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 // A connection whose messages wait in order until they are asked for.
 class Peer {

@@ -1,6 +1,10 @@
-// Package auth proves who a Client is by enhanced authentication (MQTT 5.0, section 4.12). It offers one
-// Authentication Method, SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding, for the Server and, as
-// [ScramClient], for a Client.
+// Package auth finds out who a Client is. A [Chain] asks one [Judge] after the other about the user name and password of a
+// CONNECT, and the first with an opinion decides. The judges are packages below this one: password has Mosquitto's password
+// files, jwt has tokens, webhook asks an HTTP service; work and httpclient are what they share. What a Client may do is
+// said by acl, in Mosquitto's access control lists, and by grant, in rules that come with a token or an answer.
+//
+// Enhanced authentication (MQTT 5.0, section 4.12) is here itself, with one Authentication Method, SCRAM-SHA-256
+// (RFC 5802, RFC 7677) without channel binding, for the Server and, as [ScramClient], for a Client.
 //
 // How the four SCRAM messages travel in MQTT packets, in the Authentication Data property of each:
 //
@@ -32,7 +36,7 @@
 //
 // # What it is not
 //
-// Package auth does not decide what a user may do, does not check the Password of a CONNECT, and knows no packets,
-// clock, socket or log. It imports the standard library, codec (for reason codes) and golang.org/x/text/unicode
-// (for SASLprep).
+// Package auth itself does not decide what a user may do, does not check the Password of a CONNECT, and knows no packets,
+// clock, socket or log. It imports the standard library, codec (for reason codes), engine/session (whose Authenticator a
+// Chain is), textfile and golang.org/x/text/unicode (for SASLprep).
 package auth

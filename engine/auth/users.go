@@ -1,12 +1,13 @@
 package auth
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/gannetmq/gannet/engine/textfile"
 )
 
 // Bounds of a users file. A larger one is refused as a whole.
@@ -27,12 +28,7 @@ type credentialShape struct{ iterations, saltBytes int }
 
 // LoadUsers reads the users file at path, as ReadUsers does.
 func LoadUsers(path string) (*Users, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("users file: %w", err)
-	}
-	defer file.Close()
-	return ReadUsers(path, file)
+	return textfile.Load("users file", path, func(file *os.File) (*Users, error) { return ReadUsers(path, file) })
 }
 
 // ReadUsers reads a users file of at most UsersFileBytesMax bytes. Each line is one user:
@@ -47,35 +43,32 @@ func ReadUsers(name string, r io.Reader) (*Users, error) {
 }
 
 func readUsers(name string, r io.Reader, bytesMax int64) (*Users, error) {
-	text, err := io.ReadAll(io.LimitReader(r, bytesMax+1))
-	if err != nil {
-		return nil, fmt.Errorf("read users file %s: %w", name, err)
+	form := textfile.Form{
+		Whole:   textfile.Bound{BytesMax: bytesMax, Beyond: fmt.Sprintf("users file larger than %d bytes", bytesMax)},
+		Reading: "read users file ",
 	}
-	if int64(len(text)) > bytesMax {
-		return nil, fmt.Errorf("%s: users file larger than %d bytes", name, bytesMax)
-	}
-
 	users := &Users{credentials: make(map[string]Credential)}
 	firstLine := make(map[string]int)
 	shapes := make(map[credentialShape]int)
-	number := 0
-	for raw := range bytes.Lines(text) {
-		number++
-		line := string(bytes.Trim(raw, " \t\r\n"))
-		if line == "" || line[0] == '#' {
-			continue
+	err := form.Lines(name, r, func(number int, line string) error {
+		if line = strings.Trim(line, " \t\r"); line == "" || line[0] == '#' {
+			return nil
 		}
 		user, credential, err := parseUserLine(line)
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, number, err)
+			return err
 		}
 		if first, ok := firstLine[user]; ok {
-			return nil, fmt.Errorf("%s:%d: user %q: already on line %d", name, number, user, first)
+			return fmt.Errorf("user %q: already on line %d", user, first)
 		}
 		user = strings.Clone(user) // not to keep the rest of its line
 		firstLine[user] = number
 		users.credentials[user] = credential
 		shapes[credential.shape()]++
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	users.common = mostCommon(shapes)
 	return users, nil

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gannetmq/gannet/engine/textfile"
 )
 
 // Bounds of a ban list. A larger one is refused as a whole.
@@ -56,12 +57,7 @@ type Bans struct {
 
 // LoadBans reads the ban list at path, as ParseBans does.
 func LoadBans(path string) (*Bans, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("ban list: %w", err)
-	}
-	defer file.Close()
-	return ParseBans(path, file)
+	return textfile.Load("ban list", path, func(file *os.File) (*Bans, error) { return ParseBans(path, file) })
 }
 
 // ParseBans reads a ban list. Each line is one ban:
@@ -75,26 +71,25 @@ func LoadBans(path string) (*Bans, error) {
 // in Go. Without until, a ban does not end; one that has ended is kept and counts as nothing. Of two bans of the same, the later
 // line counts. Empty lines and lines that begin with # are comments. Errors begin with name:line.
 func ParseBans(name string, r io.Reader) (*Bans, error) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, MaxBanLineBytes)
-	b, n := &Bans{}, 0
-	for lines.Scan() {
-		n++
-		ban, any, err := parseBan(lines.Text())
+	form := textfile.Form{
+		Line:    textfile.Bound{BytesMax: MaxBanLineBytes, Beyond: fmt.Sprintf("line longer than %d bytes", MaxBanLineBytes)},
+		Reading: "read ban list ",
+	}
+	b := &Bans{}
+	err := form.Lines(name, r, func(_ int, line string) error {
+		ban, any, err := parseBan(line)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			return err
 		case any && len(b.list) == MaxBans:
-			return nil, fmt.Errorf("%s:%d: more than %d bans: ban networks instead", name, n, MaxBans)
+			return fmt.Errorf("more than %d bans: ban networks instead", MaxBans)
 		case any:
 			b.add(ban)
 		}
-	}
-	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return nil, fmt.Errorf("%s:%d: line longer than %d bytes", name, n+1, MaxBanLineBytes)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read ban list %s: %w", name, err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return b, nil
 }

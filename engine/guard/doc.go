@@ -29,5 +29,5 @@
 // hashed with a seed of the process, so that nobody can aim at a set. IPv6 addresses count by their /64, which is what one
 // customer has.
 //
-// It imports codec, engine/session and the standard library.
+// It imports codec, engine/session, engine/textfile and the standard library.
 package guard

@@ -124,8 +124,8 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	}
 	if m := cfg.MaxKeepAliveSecs; m > 0 && (hello.KeepAlive == 0 || hello.KeepAlive > m) {
 		if c.Version != codec.V5 {
-			out.close(codec.ServerUnavailable, "MQTT-3.2.2-6", "keep alive above the server's maximum") // no return code fits
-			return nil
+			// No return code fits. This one is mosquitto's choice, so that its clients hear what they know.
+			return h.refuse(codec.ClientIdentifierNotValid, "MQTT-3.2.2-6", "keep alive above the server's maximum", out)
 		}
 		hello.KeepAlive, hello.ServerKeep = m, true
 	}

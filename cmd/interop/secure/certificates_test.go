@@ -170,8 +170,7 @@ func TestCertificateReload(t *testing.T) {
 			t.Error("the old certificate is still shown")
 		}
 	})
-	// mosquitto reads authorities and lists once.
-	onGannet(t, "reloading of authorities and revocation lists", func(t *testing.T, m maker) {
+	onGannet(t, "mosquitto reads authorities and revocation lists once", func(t *testing.T, m maker) {
 		dir, port := folder(t), freePort(t)
 		ours := newAuthority(t, dir, "ours")
 		server, device, other := ours.server("server"), ours.client("device", pkix.Name{CommonName: "device"}), ours.client("other", pkix.Name{CommonName: "other"})

@@ -3,7 +3,6 @@ package secure
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -93,7 +92,7 @@ func read(t *testing.T, path string) string {
 // result is what a command left behind.
 type result struct {
 	stdout, stderr string
-	status         int
+	status         int // -1: killed, or never ran
 }
 
 // run executes a command to its end, in dir if it is not empty. input may be empty.
@@ -104,8 +103,8 @@ func run(t *testing.T, dir, input string, command ...string) result {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	var stdout, stderr bytes.Buffer
 	c.Dir, c.Stdin, c.Stdout, c.Stderr = dir, strings.NewReader(input), &stdout, &stderr
-	err := c.Run()
-	r := result{stdout.String(), stderr.String(), exitStatus(err)}
+	c.Run()
+	r := result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
 	if ctx.Err() != nil {
 		t.Fatalf("%s: still running\n%v", strings.Join(command, " "), r)
 	}
@@ -144,20 +143,6 @@ func abbreviate(s string) string {
 
 // with is flags and more, in a slice of its own.
 func with(flags []string, more ...string) []string { return slices.Concat(flags, more) }
-
-// exitStatus is the status behind the error of exec.Cmd's Wait; a process that was killed
-// or never ran has -1.
-func exitStatus(err error) int {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	default:
-		return -1
-	}
-}
 
 // dialogue is a process that is talked to while it runs. What it says on both output
 // streams is one text. Safe for concurrent use.

@@ -49,10 +49,10 @@ func each(t *testing.T, story func(t *testing.T, m maker)) {
 	}
 }
 
-// onGannet tells a story that mosquitto 2.0 cannot take part in; why says what it lacks.
+// onGannet tells a story that mosquitto does not take part in; why says the reason.
 func onGannet(t *testing.T, why string, story func(t *testing.T, m maker)) {
 	if !slices.Contains(makers(), gannet()) {
-		t.Skipf("Gannet only: mosquitto 2.0 lacks %s", why)
+		t.Skipf("Gannet only: %s", why)
 	}
 	t.Run("gannet", func(t *testing.T) { story(t, gannet()) })
 }
@@ -86,7 +86,12 @@ func (m maker) serve(t *testing.T, dir, conf string, addresses ...string) *broke
 
 func (m maker) serveFile(t *testing.T, path string, addresses ...string) *broker {
 	t.Helper()
-	b := &broker{talkRaw(t, m.binary, "-c", path), m, filepath.Dir(path)}
+	return m.serveFlags(t, path, nil, addresses...)
+}
+
+func (m maker) serveFlags(t *testing.T, path string, flags []string, addresses ...string) *broker {
+	t.Helper()
+	b := &broker{talkRaw(t, with([]string{m.binary, "-c", path}, flags...)...), m, filepath.Dir(path)}
 	for _, a := range addresses {
 		eventually(t, m.name+" listens on "+a, func() bool {
 			select {

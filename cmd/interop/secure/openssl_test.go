@@ -142,7 +142,7 @@ func TestOpenSSL(t *testing.T) {
 		})
 		t.Run("bystander", bystander.ping)
 	})
-	onGannet(t, "ALPN, and a wish for forward secrecy", func(t *testing.T, m maker) {
+	onGannet(t, "mosquitto takes no notice of ALPN, and no exception to suites without forward secrecy", func(t *testing.T, m maker) {
 		port := freePort(t)
 		m.serve(t, folder(t), "allow_anonymous true\n"+tlsListener(port, a, server, ""), port)
 		d := sClient(t, port, a, "-alpn", "mqtt")

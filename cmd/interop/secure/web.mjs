@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import mqtt from 'mqtt'
 import WebSocket from 'ws'
+import { waitFor } from '../wait.mjs'
 
 const { INTEROP_WS, INTEROP_WSS, INTEROP_CA, INTEROP_SPKI, INTEROP_CHROMIUM } = process.env
 for (const name of ['INTEROP_WS', 'INTEROP_WSS', 'INTEROP_CA', 'INTEROP_SPKI', 'INTEROP_CHROMIUM']) {
@@ -23,6 +24,7 @@ for (const name of ['INTEROP_WS', 'INTEROP_WSS', 'INTEROP_CA', 'INTEROP_SPKI', '
 
 // How long an event that must come may take. It bounds a failure, not a success.
 const patience = 30_000
+const within = waitFor(patience)
 
 const transports = [
   { name: 'ws', url: `ws://127.0.0.1:${INTEROP_WS}`, options: {} },
@@ -33,18 +35,6 @@ const versions = [
   { name: '3.1.1', options: { protocolVersion: 4 } },
   { name: '5.0', options: { protocolVersion: 5 } },
 ]
-
-async function within(promise, what) {
-  let timer
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: did not happen`)), patience)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 async function connect(t, transport, options = {}, path = '/mqtt') {
   const client = mqtt.connect(transport.url + path, { ...transport.options, reconnectPeriod: 0, connectTimeout: patience, ...options })

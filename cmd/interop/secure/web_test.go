@@ -9,7 +9,7 @@ import (
 // TestWebSocket runs web.mjs, which prints its own table.
 func TestWebSocket(t *testing.T) {
 	node, chromium := have(t, "node"), have(t, "chromium")
-	onGannet(t, "WebSocket, as Debian builds it", func(t *testing.T, m maker) {
+	onGannet(t, "Debian builds mosquitto without WebSocket", func(t *testing.T, m maker) {
 		dir := folder(t)
 		a := newAuthority(t, dir, "ca")
 		server := a.server("server")

@@ -37,5 +37,5 @@
 // which is also why they cannot smuggle in a wildcard. A List is immutable; where it may be replaced, a
 // session.Switch holds it.
 //
-// It imports codec and session.
+// It imports codec, session and textfile.
 package acl

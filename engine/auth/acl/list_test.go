@@ -54,7 +54,7 @@ user admin
 topic readwrite #
 topic readwrite $foo/#
 `)
-	for _, test := range []struct{ id, user, topic, want string }{
+	expectAnswers(t, l, []expected{
 		{"c", "", "anon/x", "r"},
 		{"c", "", "anon", "r"}, // a/# is a, too
 		{"c", "", "anon/", "r"},
@@ -84,7 +84,15 @@ topic readwrite $foo/#
 		{"c", "", "$SYS/broker/connection/c/state", "w"},
 		{"c", "", "$SYS/broker/connection/d/state", "-"},
 		{"c", "", "", "-"},
-	} {
+	})
+}
+
+// expected is the answer, as answers has it, for a client and a topic.
+type expected struct{ id, user, topic, want string }
+
+func expectAnswers(t *testing.T, l *List, all []expected) {
+	t.Helper()
+	for _, test := range all {
 		if got := answers(l, session.Identity{ClientID: test.id, UserName: test.user}, test.topic); got != test.want {
 			t.Errorf("client %q user %q topic %q: %s, want %s", test.id, test.user, test.topic, got, test.want)
 		}
@@ -105,7 +113,7 @@ user $foo
 topic readwrite $foo/mine
 topic readwrite $foo/no
 `)
-	for _, test := range []struct{ id, user, topic, want string }{
+	expectAnswers(t, l, []expected{
 		{"c", "slash/name", "p/slash/name/x", "-"},
 		{"a/b", "rajan", "part-a/b/x", "-"},
 		{"c", "$foo", "$foo/top", "-"},
@@ -119,11 +127,7 @@ topic readwrite $foo/no
 		{"c", "%c", "p/%c/x", "rw"},
 		{"c", "+", "p/+/x", "-"},
 		{"#", "a", "p/a/x", "-"},
-	} {
-		if got := answers(l, session.Identity{ClientID: test.id, UserName: test.user}, test.topic); got != test.want {
-			t.Errorf("client %q user %q topic %q: %s, want %s", test.id, test.user, test.topic, got, test.want)
-		}
-	}
+	})
 }
 
 func TestPatternsWithoutNamesAreForNamesWithWildcardsToo(t *testing.T) {

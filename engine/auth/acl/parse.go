@@ -1,12 +1,13 @@
 package acl
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/gannetmq/gannet/engine/textfile"
 )
 
 // Bounds of a file. A larger one is an error.
@@ -17,12 +18,7 @@ const (
 
 // Load reads the access control list at path. Its errors begin with path.
 func Load(path string) (*List, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("access control list: %w", err)
-	}
-	defer f.Close()
-	return Parse(path, f)
+	return textfile.Load("access control list", path, func(file *os.File) (*List, error) { return Parse(path, file) })
 }
 
 // Parse reads an access control list in mosquitto's form. name is that of the file, with which errors begin; those about a line go on with
@@ -33,27 +29,16 @@ func Load(path string) (*List, error) {
 //	topic [read|write|readwrite|deny] TOPIC         readwrite if it says nothing, which a topic with a space in it cannot
 //	pattern [read|write|readwrite|deny] TOPIC       for everybody, wherever it stands; %c is the Client Identifier, %u the user name
 func Parse(name string, r io.Reader) (*List, error) {
-	b := newBuilder()
-	lines := bufio.NewReaderSize(&io.LimitedReader{R: r, N: FileBytesMax + 1}, LineBytesMax)
-	user, size := "", 0
-	for number := 1; ; number++ {
-		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return nil, fmt.Errorf("%s:%d: longer than %d bytes", name, number, LineBytesMax)
-		}
-		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if size += len(line); size > FileBytesMax {
-			return nil, fmt.Errorf("%s: larger than %d MiB", name, FileBytesMax>>20)
-		}
-		if parseErr := parseLine(b, string(line), &user); parseErr != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, number, parseErr)
-		}
-		if err == io.EOF {
-			return b.list(), nil
-		}
+	form := textfile.Form{
+		Whole: textfile.Bound{BytesMax: FileBytesMax, Beyond: fmt.Sprintf("larger than %d MiB", FileBytesMax>>20)},
+		Line:  textfile.Bound{BytesMax: LineBytesMax, Beyond: fmt.Sprintf("longer than %d bytes", LineBytesMax)},
 	}
+	b, user := newBuilder(), ""
+	err := form.Lines(name, r, func(_ int, line string) error { return parseLine(b, line, &user) })
+	if err != nil {
+		return nil, err
+	}
+	return b.list(), nil
 }
 
 // blanks is what mosquitto takes off both ends of a value.

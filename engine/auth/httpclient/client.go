@@ -11,9 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/gannetmq/gannet/engine/textfile"
 )
 
 // Bounds and defaults.
@@ -144,7 +145,7 @@ func validHeader(name, value string) bool {
 func tlsConfig(o Options) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
-		pem, err := readFile(o.CAFile)
+		pem, err := textfile.ReadFile(o.CAFile, caFileBytesMax)
 		if err != nil {
 			return nil, fmt.Errorf("ca file: %w", err)
 		}
@@ -164,19 +165,6 @@ func tlsConfig(o Options) (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, caFileBytesMax+1))
-	if err == nil && len(b) > caFileBytesMax {
-		err = fmt.Errorf("%s: larger than %d bytes", path, caFileBytesMax)
-	}
-	return b, err
 }
 
 // checkRedirect lets a request go elsewhere on the same host, unchanged: what it says is for nobody else.

@@ -5,5 +5,5 @@
 // What is asked and what is answered may hold passwords and tokens. So errors show the scheme and the host of the URL and a reason in
 // words of this package or of the network, never a path, a query, a header, or anything that the service said.
 //
-// It imports the standard library only.
+// It imports textfile.
 package httpclient

@@ -28,5 +28,5 @@
 // work.Pool. The outcome is remembered, by the SHA-256 of the token
 // until it expires or keys change, so that a device that comes back costs its event loop half a microsecond.
 //
-// It imports golang-jwt, codec, session, auth, grant, httpclient and work.
+// It imports golang-jwt, codec, session, auth, grant, httpclient, textfile and work.
 package jwt

@@ -11,10 +11,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 
+	"github.com/gannetmq/gannet/engine/textfile"
 	gojwt "github.com/golang-jwt/jwt/v5"
 )
 
@@ -78,25 +77,11 @@ func find(keys []key, algorithm, kid string) (found []gojwt.VerificationKey) {
 	return found[:min(len(found), triedMax)]
 }
 
-// readFile reads a bounded file.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, keyFileBytesMax+1))
-	if err == nil && len(b) > keyFileBytesMax {
-		err = fmt.Errorf("%s: larger than %d bytes", path, keyFileBytesMax)
-	}
-	return b, err
-}
-
 // fileKeys reads every key that is not behind a URL. Errors name the file and show nothing of what is in it.
 func fileKeys(o *Options) (keys []key, err error) {
 	secret, name := o.Secret, "secret"
 	if o.SecretFile != "" {
-		if secret, err = readFile(o.SecretFile); err != nil {
+		if secret, err = textfile.ReadFile(o.SecretFile, keyFileBytesMax); err != nil {
 			return nil, fmt.Errorf("jwt: secret file: %w", err)
 		}
 		secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
@@ -115,7 +100,7 @@ func fileKeys(o *Options) (keys []key, err error) {
 		keys = append(keys, k)
 	}
 	for _, path := range o.KeyFiles {
-		text, err := readFile(path)
+		text, err := textfile.ReadFile(path, keyFileBytesMax)
 		if err != nil {
 			return nil, fmt.Errorf("jwt: key file: %w", err)
 		}
@@ -126,7 +111,7 @@ func fileKeys(o *Options) (keys []key, err error) {
 		keys = append(keys, more...)
 	}
 	if o.JWKSFile != "" {
-		text, err := readFile(o.JWKSFile)
+		text, err := textfile.ReadFile(o.JWKSFile, keyFileBytesMax)
 		if err != nil {
 			return nil, fmt.Errorf("jwt: jwks file: %w", err)
 		}

@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -128,22 +129,14 @@ func (o Options) withDefaults() Options {
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = algorithms
 	}
-	o.Refresh = orDefault(o.Refresh, RefreshDefault)
-	o.RefreshGap = orDefault(o.RefreshGap, RefreshGapDefault)
-	o.FetchTimeout = orDefault(o.FetchTimeout, FetchTimeoutDefault)
-	o.UserClaim = orDefault(o.UserClaim, UserClaimDefault)
-	o.ACLClaim = orDefault(o.ACLClaim, ACLClaimDefault)
-	o.Workers = orDefault(o.Workers, max(1, runtime.GOMAXPROCS(0)/2))
+	o.Refresh = cmp.Or(o.Refresh, RefreshDefault)
+	o.RefreshGap = cmp.Or(o.RefreshGap, RefreshGapDefault)
+	o.FetchTimeout = cmp.Or(o.FetchTimeout, FetchTimeoutDefault)
+	o.UserClaim = cmp.Or(o.UserClaim, UserClaimDefault)
+	o.ACLClaim = cmp.Or(o.ACLClaim, ACLClaimDefault)
+	o.Workers = cmp.Or(o.Workers, max(1, runtime.GOMAXPROCS(0)/2))
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return o
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

@@ -29,5 +29,6 @@
 // # What it is not
 //
 // The package does not watch files (who reads one again calls [Judge.Swap]), does not log, and never shows a password or a hash: not in errors, not
-// in warnings. It imports the standard library, golang.org/x/crypto/argon2, codec for reason codes, engine/session and engine/auth.
+// in warnings. It imports the standard library, golang.org/x/crypto/argon2, codec for reason codes, engine/session, engine/auth and
+// engine/textfile.
 package password

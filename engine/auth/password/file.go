@@ -1,12 +1,13 @@
 package password
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/gannetmq/gannet/engine/textfile"
 )
 
 // Bounds of a password file. A larger one is refused as a whole.
@@ -26,19 +27,16 @@ type File struct {
 
 // Load reads the password file at path, as Read does. A file that everybody may read is worth a warning, too.
 func Load(path string) (*File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("password file: %w", err)
-	}
-	defer file.Close()
-	f, err := Read(path, file)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
-		f.warnings = append([]string{path + ": everybody may read the hashes in it: chmod o-r " + path}, f.warnings...)
-	}
-	return f, nil
+	return textfile.Load("password file", path, func(file *os.File) (*File, error) {
+		f, err := Read(path, file)
+		if err != nil {
+			return nil, err
+		}
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+			f.warnings = append([]string{path + ": everybody may read the hashes in it: chmod o-r " + path}, f.warnings...)
+		}
+		return f, nil
+	})
 }
 
 // Read reads a password file of at most FileBytesMax bytes with lines of at most LineBytesMax. Empty lines and lines that begin with # count as
@@ -50,46 +48,47 @@ func Load(path string) (*File, error) {
 func Read(name string, r io.Reader) (*File, error) { return read(name, r, FileBytesMax) }
 
 func read(name string, r io.Reader, bytesMax int64) (*File, error) {
-	text, err := io.ReadAll(io.LimitReader(r, bytesMax+1))
-	if err != nil {
-		return nil, fmt.Errorf("read password file %s: %w", name, err)
-	}
-	if int64(len(text)) > bytesMax {
-		return nil, fmt.Errorf("%s: password file larger than %d bytes", name, bytesMax)
+	form := textfile.Form{
+		Whole:   textfile.Bound{BytesMax: bytesMax, Beyond: fmt.Sprintf("password file larger than %d bytes", bytesMax)},
+		Line:    textfile.Bound{BytesMax: LineBytesMax, Beyond: fmt.Sprintf("line longer than %d bytes", LineBytesMax)},
+		Reading: "read password file ",
 	}
 	f := &File{users: make(map[string]Hash)}
 	lines := make(map[string]int) // where each user is
-	number, dropped := 0, 0
-	warn := func(format string, args ...any) {
+	dropped := 0
+	warn := func(number int, format string, args ...any) {
 		if len(f.warnings) == WarningsMax {
 			dropped++
 			return
 		}
 		f.warnings = append(f.warnings, fmt.Sprintf("%s:%d: ", name, number)+fmt.Sprintf(format, args...))
 	}
-	for raw := range bytes.Lines(bytes.TrimPrefix(text, []byte(byteOrderMark))) {
-		number++
-		if len(raw) > LineBytesMax {
-			return nil, fmt.Errorf("%s:%d: line longer than %d bytes", name, number, LineBytesMax)
+	err := form.Lines(name, r, func(number int, line string) error {
+		if number == 1 {
+			line = strings.TrimPrefix(line, byteOrderMark)
 		}
-		e, fault := parseLine(string(raw))
+		e, fault := parseLine(line)
 		if fault != nil {
-			warn("%v: line ignored", fault)
+			warn(number, "%v: line ignored", fault)
 		}
 		if e.user == "" {
-			continue
+			return nil
 		}
 		hash, err := ParseHash(e.hashText())
 		if errors.Is(err, errPlain) {
-			return nil, fmt.Errorf("%s:%d: user %q: %w: run gannet passwd -U %s", name, number, e.user, err, name)
+			return fmt.Errorf("user %q: %w: run gannet passwd -U %s", e.user, err, name)
 		} else if err != nil {
-			return nil, fmt.Errorf("%s:%d: user %q: %w: make a new one with gannet passwd", name, number, e.user, err)
+			return fmt.Errorf("user %q: %w: make a new one with gannet passwd", e.user, err)
 		}
 		if before, ok := lines[e.user]; ok {
-			warn("user %q is on line %d, too: this line counts here and in mosquitto 2.0, the first in 2.1", e.user, before)
+			warn(number, "user %q is on line %d, too: this line counts here and in mosquitto 2.0, the first in 2.1", e.user, before)
 		}
 		user := strings.Clone(e.user) // not to keep the rest of its line
 		lines[user], f.users[user] = number, hash
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if dropped > 0 {
 		f.warnings = append(f.warnings, fmt.Sprintf("%s: and %d warnings more", name, dropped))

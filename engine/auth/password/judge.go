@@ -1,6 +1,7 @@
 package password
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -65,24 +66,14 @@ func (o *Options) Validate() error {
 }
 
 func (o Options) withDefaults() Options {
-	set := func(field *int, value int) {
-		if *field == 0 {
-			*field = value
-		}
-	}
-	set(&o.Workers, max(1, runtime.GOMAXPROCS(0)/2))
-	set(&o.QueueMax, QueueMaxDefault)
-	set(&o.AddressMax, max(1, o.QueueMax/4))
-	o.AddressMax = min(o.AddressMax, o.QueueMax)
-	set(&o.WaitingMax, WaitingMaxDefault)
-	set(&o.MemoryMax, MemoryMaxDefault)
-	set(&o.CacheMax, CacheMaxDefault)
-	if o.WaitMax == 0 {
-		o.WaitMax = WaitMaxDefault
-	}
-	if o.CacheTTL == 0 {
-		o.CacheTTL = CacheTTLDefault
-	}
+	o.Workers = cmp.Or(o.Workers, max(1, runtime.GOMAXPROCS(0)/2))
+	o.QueueMax = cmp.Or(o.QueueMax, QueueMaxDefault)
+	o.AddressMax = min(cmp.Or(o.AddressMax, max(1, o.QueueMax/4)), o.QueueMax)
+	o.WaitingMax = cmp.Or(o.WaitingMax, WaitingMaxDefault)
+	o.MemoryMax = cmp.Or(o.MemoryMax, MemoryMaxDefault)
+	o.WaitMax = cmp.Or(o.WaitMax, WaitMaxDefault)
+	o.CacheMax = cmp.Or(o.CacheMax, CacheMaxDefault)
+	o.CacheTTL = cmp.Or(o.CacheTTL, CacheTTLDefault)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,22 +96,14 @@ func (o *Options) Validate() error {
 }
 
 func (o Options) withDefaults() Options {
-	o.Connections = orDefault(o.Connections, ConnectionsDefault)
-	o.Timeout = orDefault(o.Timeout, TimeoutDefault)
-	o.AllowTTL = orDefault(o.AllowTTL, AllowTTLDefault)
-	o.DenyTTL = orDefault(o.DenyTTL, DenyTTLDefault)
-	o.FailuresInARow = orDefault(o.FailuresInARow, FailuresInARowDefault)
-	o.Pause = orDefault(o.Pause, PauseDefault)
+	o.Connections = cmp.Or(o.Connections, ConnectionsDefault)
+	o.Timeout = cmp.Or(o.Timeout, TimeoutDefault)
+	o.AllowTTL = cmp.Or(o.AllowTTL, AllowTTLDefault)
+	o.DenyTTL = cmp.Or(o.DenyTTL, DenyTTLDefault)
+	o.FailuresInARow = cmp.Or(o.FailuresInARow, FailuresInARowDefault)
+	o.Pause = cmp.Or(o.Pause, PauseDefault)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return o
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

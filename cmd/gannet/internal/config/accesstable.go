@@ -29,7 +29,7 @@ func accessSettings() []setting[Access] {
 			"Whether a SUBSCRIBE that could bring nothing, and a CONNECT with a Will that may not be published, are refused; otherwise they are " +
 				"granted, as by mosquitto, and nothing comes of them.", ""},
 		{groupListeners, "scram-users", text("FILE", func(a *Access) *string { return &a.ScramUsers }),
-			"Users for SCRAM-SHA-256 (MQTT 5.0 enhanced authentication), a line each: " +
+			"Users for SCRAM-SHA-256 (MQTT 5.0 enhanced authentication), as gannet passwd --scram writes them, a line each: " +
 				"USER:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY.", ""},
 		{groupListeners, "auth-order", words(Judges(), true, func(a *Access) *[]string { return &a.Order }),
 			"Order in which password-file, tokens and the HTTP service are asked. The first that knows the client decides.", ""},
@@ -56,11 +56,11 @@ func accessSettings() []setting[Access] {
 			"Issuers that are trusted; otherwise any with the right key.", ""},
 		{groupTokens, "jwt-audience", texts("NAME", nil, func(a *Access) *[]string { return &a.JWT.Audiences }),
 			"Audiences of which a token must have one.", ""},
-		{groupTokens, "jwt-user-claim", text("PATH", func(a *Access) *string { return &a.JWT.UserClaim }),
+		{groupTokens, "jwt-user-claim", text("CLAIM", func(a *Access) *string { return &a.JWT.UserClaim }),
 			"Claim that becomes the user name, such as sub or realm.user; none: what CONNECT says stands.", ""},
-		{groupTokens, "jwt-clientid-claim", text("PATH", func(a *Access) *string { return &a.JWT.ClientIDClaim }),
+		{groupTokens, "jwt-clientid-claim", text("CLAIM", func(a *Access) *string { return &a.JWT.ClientIDClaim }),
 			"Claim that must equal the Client Identifier.", ""},
-		{groupTokens, "jwt-acl-claim", text("PATH", func(a *Access) *string { return &a.JWT.ACLClaim }),
+		{groupTokens, "jwt-acl-claim", text("CLAIM", func(a *Access) *string { return &a.JWT.ACLClaim }),
 			"Claim that says what the client may publish and receive.", ""},
 		{groupTokens, "jwt-require", texts("CLAIM=VALUE", checkClaim, func(a *Access) *[]string { return &a.JWT.RequiredClaims }),
 			"Claims that a token must have; %c stands for the Client Identifier and %u for the user name.", ""},

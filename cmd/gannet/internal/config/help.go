@@ -16,13 +16,14 @@ func WriteHelp(w io.Writer) error {
 	writeTable(&b, settings(), "--", &c)
 	b.WriteString("\nThe following belong to one listener each: in its URL, or in its block of the file.\n")
 	writeTable(&b, listenerSettings(), "", &Listener{})
+	b.WriteString("\n")
 	writeWrapped(&b, "A listener may also have settings of its own from the groups "+groupListeners+" (but listen), "+groupTokens+" and "+
 		groupService+"; those that it does not mention are those of the broker. none takes back a file, a list or a text.")
 	b.WriteString("\nConfiguration itself\n")
 	b.WriteString("  -c FILE, --config FILE\n")
 	writeWrapped(&b, "Read settings from FILE, lines of key = value with the names above without the dashes in front; "+
 		"# begins a comment. A repeatable key may stand on several lines. A line [listener URL] begins the settings of a listener, up to "+
-		"the next such line or the end. A mosquitto.conf is recognised by its content: it is read as mosquitto does, with its defaults.")
+		"the next such line or the end. A mosquitto.conf is recognised by its content and read as mosquitto does. Bounds that it does not mention have the defaults above.")
 	b.WriteString("  --check-config, --test-config\n")
 	writeWrapped(&b, "Judge the configuration, print all that is in force, and exit: status 0 when it is sound, 2 when it is not.")
 	b.WriteString("  -p PORT, -v, -q\n")
@@ -33,6 +34,21 @@ Every setting has a variable: GANNET_LISTEN for --listen, GANNET_MAX_PACKET_SIZE
 --max-packet-size; an empty variable counts as unset.
 SIZE: bytes, or a number with KiB, MiB or GiB. DURATION: a number with ms, s, m, h, d or w.
 A switch without a value means true; turn it off with --switch=false.
+
+Signals
+  SIGTERM, SIGINT
+      Let clients go and end; a second one ends at once.
+  SIGHUP
+      Read everything again: configuration, users, rules, keys, certificates, ban list. The
+      log tells what is different, and what a mistake leaves as it was. Clients stay connected.
+  SIGUSR1
+      Nothing: what Mosquitto would save is saved already.
+  SIGUSR2
+      Log how much the broker holds, what became of the connections of each listener, and
+      what the guard and those who judge clients have counted.
+
+Exit status: 0 ended by a signal, 1 it could not go on, 2 it could not start because of its
+configuration or its store.
 `)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -55,7 +71,7 @@ func writeSetting[T any](b *strings.Builder, s *setting[T], prefix string, defau
 	if s.value.placeholder == "" {
 		b.WriteString("[=true|false]")
 	} else {
-		b.WriteString(" " + s.value.placeholder)
+		b.WriteString(" " + strings.TrimPrefix(s.value.placeholder, "|")) // an empty word is how one leaves it open
 	}
 	if s.value.repeatable {
 		b.WriteString(" (repeatable)")

@@ -116,6 +116,10 @@ func (m *mosquitto) line(line string) error {
 				return m.pluginOption(key, rest)
 			}
 		}
+		if strings.ContainsFunc(name, notInOptions) {
+			// It may be a line of a password file, which has no place in a log.
+			return fmt.Errorf("%s: unknown option: is this a file of another kind?", m.where)
+		}
 		return fmt.Errorf("%s: unknown option %q%s", m.where, shorten(name), didYouMean(name, optionNames()))
 	}
 	if m.option.ignored != "" {
@@ -171,6 +175,11 @@ func (m *mosquitto) warn(text string) { m.source.warn(m.where + ": " + text) }
 
 // note says something about the option of the line.
 func (m *mosquitto) note(text string) { m.warn(m.option.name + ": " + text) }
+
+// notInOptions reports whether r is in no option's name.
+func notInOptions(r rune) bool {
+	return !(('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z') || ('0' <= r && r <= '9') || r == '_' || r == '-' || r == '.')
+}
 
 // isControl reports whether r has no place in a line of text.
 func isControl(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }

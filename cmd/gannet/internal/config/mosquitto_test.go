@@ -221,6 +221,7 @@ func TestConfMistakesNameTheLine(t *testing.T) {
 		{"log_dest file a\nlog_dest file b", `mosquitto.conf:2: log_dest: there is a file already, and one is allowed`},
 		{"persistent_client_expiration 3x", `mosquitto.conf:1: persistent_client_expiration: "3x" is not a time: write a number with h, d, w, m or y`},
 		{"include_dir /none", `mosquitto.conf:1: include_dir: open /none: no such file or directory`},
+		{"port 1883\nroot:$y$j9T$hash:19000:0:99999:7:::", `mosquitto.conf:2: unknown option: is this a file of another kind?`},
 		{"-----BEGIN PRIVATE KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj", `mosquitto.conf:1: unknown option "-----BEGIN"`},
 	} {
 		_, _, err := mosquittoConf(test.text).load()

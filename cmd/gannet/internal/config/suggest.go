@@ -3,6 +3,10 @@ package config
 // didYouMean returns `: did you mean "x"?` for the candidate nearest to text,
 // or an empty string when none is near.
 func didYouMean(text string, candidates []string) string {
+	const longest = 64 // of a misspelt name; the distance of a longer text takes long to find
+	if len(text) > longest {
+		return ""
+	}
 	best, bestDistance := "", len(text)/3+2
 	for _, c := range candidates {
 		if d := editDistance(text, c); d < bestDistance {

@@ -22,7 +22,7 @@ type setting[T any] struct {
 
 const (
 	groupListeners = "Listeners and access"
-	groupTokens    = "Tokens"
+	groupTokens    = "JSON Web Tokens"
 	groupService   = "Authentication by an HTTP service"
 	groupAbuse     = "Protection from abuse"
 	groupSys       = "Broker status"

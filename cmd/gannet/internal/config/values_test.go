@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -33,9 +34,10 @@ func TestSizesAndDurationsOutOfReachAreRefused(t *testing.T) {
 }
 
 func TestDidYouMeanFindsTheNearestOrNothing(t *testing.T) {
-	words := []string{"listen", "loops", "log-level"}
+	words := []string{"listen", "loops", "log-level", strings.Repeat("a", 100)}
 	for text, want := range map[string]string{
 		"lisen": `: did you mean "listen"?`, "lops": `: did you mean "loops"?`, "loglevel": `: did you mean "log-level"?`, "certificate": "",
+		strings.Repeat("a", 99): "", // nothing is that long
 	} {
 		if got := didYouMean(text, words); got != want {
 			t.Errorf("%s: got %q", text, got)

@@ -243,15 +243,7 @@ func FuzzConfMistakesTakeOneLineAndTheRestReadsAgain(f *testing.F) {
 				t.Errorf("warning %q", w)
 			}
 		}
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q", err)
-			}
-			return
-		}
-		if again := reload(t, &c); !reflect.DeepEqual(c, again) {
-			t.Errorf("got  %+v\nwant %+v", again, c)
-		}
+		checkReadsAgain(t, &c, err)
 	})
 }
 
@@ -260,16 +252,22 @@ func FuzzOwnFormatReadsAgain(f *testing.F) {
 	f.Add("password-file = pw\njwt-issuer = a\n[listener unix:///a]\njwt-issuer = none\nauth-order = none\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := load([]string{"--config=gannet.conf"}, nil, text)
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q", err)
-			}
-			return
-		}
-		if again := reload(t, &c); !reflect.DeepEqual(c, again) {
-			t.Errorf("got  %+v\nwant %+v", again, c)
-		}
+		checkReadsAgain(t, &c, err)
 	})
+}
+
+// checkReadsAgain holds a configuration against what is read of it after it was written, or its mistake to one line.
+func checkReadsAgain(t *testing.T, c *Config, mistake error) {
+	t.Helper()
+	if mistake != nil {
+		if strings.Contains(mistake.Error(), "\n") {
+			t.Errorf("%q", mistake)
+		}
+		return
+	}
+	if again := reload(t, c); !reflect.DeepEqual(*c, again) {
+		t.Errorf("got  %+v\nwant %+v", again, *c)
+	}
 }
 
 // A URL may hold a password or a key. Neither what --test-config prints nor what a reload logs shows it.
