@@ -54,9 +54,9 @@ func Load(source Source) (Config, error) {
 	}
 	c := Default()
 	mentions := make(map[string]string)
-	format := ownFormat
-	if path := cmp.Or(flags.config, variables.config); path != "" {
-		if format, err = loadFile(&c, table, path, &source, mentions); err != nil {
+	path := cmp.Or(flags.config, variables.config)
+	if path != "" {
+		if err := loadFile(&c, table, path, &source, mentions); err != nil {
 			return Config{}, err
 		}
 	}
@@ -77,8 +77,8 @@ func Load(source Source) (Config, error) {
 			return Config{}, err
 		}
 	}
-	// mosquitto starts with a configuration that lets nobody in, and so it does here: Warnings tells.
-	if err := c.Validate(); err != nil && (format != mosquittoFormat || !errors.As(err, new(lockedOut))) {
+	// A file that lets nobody in may be one that somebody still writes. mosquitto starts with it, and so it does here: Warnings tells.
+	if err := c.Validate(); err != nil && (path == "" || !errors.As(err, new(lockedOut))) {
 		return Config{}, err
 	}
 	for _, w := range c.Warnings() {
@@ -96,30 +96,30 @@ func (s *Source) warn(line string) {
 	}
 }
 
-// loadFile applies a configuration file of either format to c, and returns which it is.
-func loadFile(c *Config, table []setting[Config], path string, source *Source, mentions map[string]string) (format, error) {
+// loadFile applies a configuration file of either format to c.
+func loadFile(c *Config, table []setting[Config], path string, source *Source, mentions map[string]string) error {
 	if source.ReadFile == nil {
-		return 0, fmt.Errorf("flag --%s: no files can be read here", configFlag)
+		return fmt.Errorf("flag --%s: no files can be read here", configFlag)
 	}
 	content, err := source.ReadFile(path)
 	if err != nil {
-		return 0, fmt.Errorf("flag --%s: %w", configFlag, err)
+		return fmt.Errorf("flag --%s: %w", configFlag, err)
 	}
 	if len(content) > MaxFileBytes {
-		return 0, fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), MaxFileBytes)
+		return fmt.Errorf("%s: %d bytes are too many for a configuration: %d are allowed", path, len(content), MaxFileBytes)
 	}
 	format, err := detect(path, string(content))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if format == mosquittoFormat {
-		return format, loadMosquitto(c, path, string(content), source, mentions)
+		return loadMosquitto(c, path, string(content), source, mentions)
 	}
 	assignments, err := readFile(table, path, string(content))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return format, apply(c, assignments, mentions)
+	return apply(c, assignments, mentions)
 }
 
 // addPorts adds a listener on the loopback interface for each port of -p, as mosquitto does: instead of the default one, and not at

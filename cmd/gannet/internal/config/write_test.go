@@ -235,6 +235,7 @@ func FuzzConfMistakesTakeOneLineAndTheRestReadsAgain(f *testing.F) {
 	for seed := range uint64(40) {
 		f.Add(randomConf(rand.New(rand.NewPCG(seed, 2))))
 	}
+	f.Add("listener 2 example.com\n") // lets nobody in
 	f.Add("plugin mosquitto_acl_file.so\nplugin_opt_acl_file a\nlistener 1\nallow_anonymous 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, warnings, err := mosquittoConf(text).load()
