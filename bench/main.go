@@ -24,6 +24,7 @@ const (
 const usage = `gannet bench measures brokers on this machine.
 
   gannet bench run [flags]             a scenario against a broker that runs: run SCENARIO [HOST:PORT]
+  gannet bench agent [flags]           waits on one of several load machines for run --agents
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
   gannet bench secure [flags]          handshakes, messages and memory over TLS and WebSocket
@@ -76,6 +77,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return runBroker(ctx, o, stdout, stderr)
+	case "agent":
+		o, err := agentOptionsOf(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return runAgent(ctx, o, stdout, stderr)
 	case "load":
 		o, err := loadOptions(args, stdout)
 		if err != nil {
@@ -110,7 +117,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write run, load, idle, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write run, agent, load, idle, secure, durable or store", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
