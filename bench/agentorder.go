@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -174,7 +175,7 @@ func (a *runArguments) ordersFor(address string, of int) ([]*order, error) {
 			dialing = max(1, dialing)
 		}
 		x := &order{
-			Part: part, Of: of, Scenario: a.scenario.name, File: text, Usual: usual, First: first,
+			Part: part, Of: of, Scenario: cmp.Or(a.path, a.scenario.name), File: text, Usual: usual, First: first,
 			Sizes: orderSizes{
 				mine.connections, mine.publishers, mine.subscribers, mine.messages, mine.payload, mine.qos, mine.window, mine.rate, mine.arrivals,
 			},

@@ -115,7 +115,15 @@ func (x *fleet) enlist(a *assembly, group int, prefix string) error {
 	for n := range g.count {
 		c := &client{
 			id: fmt.Sprintf("%s-%d", g.name, n), index: len(x.members), qos: g.qos,
-			keepAlive: uint16(g.keepAlive), will: g.will, durable: g.durable,
+			keepAlive: uint16(g.keepAlive), durable: g.durable,
+		}
+		if g.will != nil {
+			topic, err := expand(g.will.topic, prefix, n, 0)
+			if err != nil {
+				return err
+			}
+			mine := *g.will
+			mine.topic, c.will = topic, &mine
 		}
 		for k := range max(1, g.filters) {
 			for _, template := range g.subscribe {

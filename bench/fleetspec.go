@@ -71,6 +71,7 @@ const (
 	phasesMax         = 1000
 	payloadMax        = 1 << 20 // bytes
 	payloadMin        = fleetStampSize
+	willMax           = 65535 // bytes
 	windowMax         = 65535
 	rateMax           = 10_000_000 // messages a second, of all clients
 	runMax            = 24 * time.Hour
@@ -80,7 +81,10 @@ const (
 )
 
 // validate returns what makes no sense in s.
-func (s *fleetSpec) validate() error {
+func (s *fleetSpec) validate() error { return s.validateAll(true) }
+
+// validateAll is validate, with the phases or without.
+func (s *fleetSpec) validateAll(phases bool) error {
 	clients, filters, rate := 0, 0, 0.0
 	publishing := false
 	for i := range s.groups {
@@ -108,6 +112,8 @@ func (s *fleetSpec) validate() error {
 		return fmt.Errorf("groups: %.0f messages a second, more than %d", rate, rateMax)
 	case !publishing:
 		return errors.New("groups: nobody publishes")
+	case !phases:
+		return nil
 	}
 	return validatePhases(s.phases)
 }
@@ -120,9 +126,9 @@ func validatePhases(phases []phaseSpec) error {
 	for _, p := range phases {
 		switch {
 		case p.length <= 0 || p.length > runMax:
-			return fmt.Errorf("phase %s: length %v is not above 0 and up to %v", p.name, p.length, runMax)
+			return fmt.Errorf("seconds: phase %s does not last above 0 and up to %v", p.name, runMax)
 		case !(p.factor >= 0 && p.factor <= 1e6):
-			return fmt.Errorf("phase %s: rate %v is not from 0 to 1000000", p.name, p.factor)
+			return fmt.Errorf("rate: %v of phase %s is not from 0 to 1000000", p.factor, p.name)
 		}
 		length += p.length
 	}
@@ -157,13 +163,30 @@ func (g *groupSpec) validate() error {
 			return fmt.Errorf("subscribe: %q is not a topic filter", filter)
 		}
 	}
-	if w := g.will; w != nil && (w.qos > codec.QoS2 || !codec.ValidTopicName([]byte(w.topic)) || len(w.payload) > windowMax) {
-		return fmt.Errorf("will: topic %q, QoS %d or %d bytes make no sense", w.topic, w.qos, len(w.payload))
+	if w := g.will; w != nil {
+		if err := w.validate(); err != nil {
+			return fmt.Errorf("will: %w", err)
+		}
 	}
 	if g.publish == nil {
 		return nil
 	}
 	return g.publish.validate()
+}
+
+func (w *will) validate() error {
+	topic, err := expand(w.topic, "prefix", 0, 0)
+	switch {
+	case err != nil:
+		return err
+	case !codec.ValidTopicName([]byte(topic)):
+		return fmt.Errorf("%q is not a topic name", w.topic)
+	case w.qos > codec.QoS2:
+		return fmt.Errorf("QoS %d is not 0, 1 or 2", w.qos)
+	case len(w.payload) > willMax:
+		return fmt.Errorf("payload of %d bytes, more than %d", len(w.payload), willMax)
+	}
+	return nil
 }
 
 func (p *publishSpec) validate() error {

@@ -196,7 +196,7 @@ func runStorm(ctx context.Context, r *runner) error {
 	if err != nil {
 		return err
 	}
-	return runCrowd(ctx, r, &crowd{root: r.o.prefix}, []int{n}, time.Second)
+	return runCrowd(ctx, r, &crowd{root: r.o.prefix}, []int{n}, min(time.Second, r.o.length))
 }
 
 // rampSteps and rampSettle are those of the scenario ramp.

@@ -179,10 +179,11 @@ func (r *runner) addDrained(x *fleet) {
 	p.Latency = rest
 }
 
-// gone says whether every client has left.
+// gone says whether every client has left, but for those who read slowly: whatever is
+// before the end they would have to read first.
 func (x *fleet) gone() bool {
 	for i := range x.members {
-		if x.members[i].client.fd >= 0 {
+		if c := x.members[i].client; c.fd >= 0 && !c.deaf {
 			return false
 		}
 	}
