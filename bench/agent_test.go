@@ -1,15 +1,18 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -98,13 +101,17 @@ func addresses(all []*testAgent) string {
 	return strings.Join(list, ",")
 }
 
-func TestAgentsCarryOutEveryScenarioTogether(t *testing.T) {
+func TestAgentsCarryOutScenariosTogether(t *testing.T) {
 	running := startEngine(t)
-	agents := addresses(startAgents(t, 3, nil))
+	agents := addresses(startAgents(t, 2, nil))
 	small := map[string]int{"connections": 31, "publishers": 5, "subscribers": 5, "messages": 301}
-	for _, e := range runCatalog() {
-		if e.name == "reconnect" {
-			continue // it has a test of its own
+	// One of every kind. The scenario reconnect has a test of its own.
+	for _, name := range []string{
+		"conn-tcp-basic", "p2p-basic", "p2p", "slow", "mixed", "ramp", "churn", "retained", "durable",
+	} {
+		e, err := findScenario(name)
+		if err != nil {
+			t.Fatal(err)
 		}
 		t.Run(e.name, func(t *testing.T) {
 			args := []string{e.name, "--agents", agents, "--seconds", "0.05", "--warm", "0.01", "--patience", "30", running.addr.String()}
@@ -261,6 +268,85 @@ func TestInterruptedAgentsHaveAResult(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "Interrupted") || !strings.Contains(stdout.String(), "| load |") {
 		t.Errorf("%s", &stdout)
+	}
+}
+
+// TestChildAgent is no test but the program of startChildAgent, when it has an argument.
+func TestChildAgent(t *testing.T) {
+	if flag.NArg() != 1 {
+		return
+	}
+	os.Exit(Main([]string{"agent", "--listen", "127.0.0.1:0", "--token-file", flag.Arg(0)}, os.Stdout, os.Stderr))
+}
+
+// startChildAgent runs gannet bench agent in a process of its own, and returns its
+// address. It is killed when the test ends, if not before.
+func startChildAgent(t *testing.T, token string) (*exec.Cmd, string) {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "-test.run=^TestChildAgent$", "--", token)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // the test has asked before, where it matters
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_, address, found := strings.Cut(strings.TrimSuffix(line, ".\n"), "waits on ")
+	if err != nil || !found {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return cmd, address
+}
+
+func TestAgentsAreProcesses(t *testing.T) {
+	token := tokenFile(t, "a token of more than 16 bytes")
+	var children []*exec.Cmd
+	var list []string
+	for range 3 {
+		cmd, address := startChildAgent(t, token)
+		children, list = append(children, cmd), append(list, address)
+	}
+	running := startEngine(t)
+	args := []string{"p2p", "--publishers", "9", "--subscribers", "9", "--warm", "0", "--patience", "30", "--token-file", token,
+		"--agents", strings.Join(list, ",")}
+	status, x, stdout, stderr := runMain(t, append(slices.Clone(args), "--rate", "9000", "--seconds", "1.2", running.addr.String())...)
+	if status != statusOK || len(x.Phases) != 2 || x.Phases[0].Done != 18 || x.Phases[1].Done == 0 {
+		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
+	}
+	load := &x.Phases[1]
+	if len(load.Latency) != 1 || load.Latency[0].Count != histogramOf(load.Latency[0].Buckets).total || load.Latency[0].Count < load.Done {
+		t.Errorf("%d messages and the latencies of %d", load.Done, load.Latency[0].Count)
+	}
+	if len(x.Seconds) == 0 || !strings.Contains(stderr, "load: ") {
+		t.Errorf("%d seconds were told of, and shown\n%s", len(x.Seconds), stderr)
+	}
+
+	addr := startFake(t, func(n int, deliver func([]byte), payload []byte) {
+		if n == 300 {
+			_ = children[2].Process.Kill()
+		}
+		deliver(payload)
+	})
+	status, _, stdout, stderr = runMain(t, append(slices.Clone(args), "--qos", "0", "--seconds", "3600", addr.String())...)
+	if status != statusFault || !strings.Contains(stderr, "agent "+list[2]) {
+		t.Errorf("killed: status %d\n%s%s", status, stdout, stderr)
+	}
+	for _, cmd := range children[:2] {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("an agent that is interrupted: %v", err)
+		}
 	}
 }
 
