@@ -193,7 +193,7 @@ func TestReconnectWaitsUntilAllAreBack(t *testing.T) {
 	var stdout bytes.Buffer
 	status := Main([]string{"run", "reconnect", "--connections", "50", f.listener.Addr().String()}, &stdout,
 		&trigger{"Restart the broker now", f.hangUp})
-	if status != statusOK || !strings.Contains(stdout.String(), "to the last one back") || !strings.Contains(stdout.String(), "| back |") {
+	if status != statusOK || !strings.Contains(stdout.String(), "to the last one back") || !strings.Contains(stdout.String(), "connection | 50 |") {
 		t.Errorf("status %d\n%s", status, &stdout)
 	}
 }
@@ -280,7 +280,6 @@ func TestClientsComeFromTheAddressesGiven(t *testing.T) {
 func TestSourceAddresses(t *testing.T) {
 	local := netip.MustParseAddr("127.0.0.1")
 	for list, want := range map[string]string{
-		"":                       "[]",
 		"127.0.0.9":              "[127.0.0.9]",
 		"127.0.0.9,127.0.0.8/30": "[127.0.0.9 127.0.0.9 127.0.0.10]",
 	} {
@@ -288,8 +287,15 @@ func TestSourceAddresses(t *testing.T) {
 			t.Errorf("%q: %v, %v", list, got, err)
 		}
 	}
-	if all, err := sourceAddresses("127.0.0.0/8", local); err != nil || len(all) != sourcesMax {
-		t.Errorf("%d addresses, %v", len(all), err)
+	for _, list := range []string{"", "127.0.0.0/8"} {
+		if all, err := sourceAddresses(list, local); err != nil || len(all) != sourcesMax || all[0] != local {
+			t.Errorf("%q: %d addresses, %v", list, len(all), err)
+		}
+	}
+	for _, to := range []string{"::1", "192.0.2.1"} {
+		if all, err := sourceAddresses("", netip.MustParseAddr(to)); err != nil || all != nil {
+			t.Errorf("to %s: %v, %v", to, all, err)
+		}
 	}
 	for _, list := range []string{"localhost", "::1", "127.0.0.1/33", "127.0.0.1/32"} {
 		if got, err := sourceAddresses(list, local); err == nil {

@@ -219,8 +219,8 @@ func runRamp(ctx context.Context, r *runner) error {
 	return runCrowd(ctx, r, &crowd{root: r.o.prefix}, steps, min(rampSettle, r.o.length))
 }
 
-// spareDescriptors are for what is no connection.
-const spareDescriptors = 200
+// spareDescriptors are for what is no connection, on both sides: brokers keep some back.
+const spareDescriptors = 1000
 
 // room returns how many connections this process may have, and the broker if its limit
 // can be read.

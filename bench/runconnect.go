@@ -20,6 +20,7 @@ type crowd struct {
 
 	wanted, present int
 	lostCount       int
+	returned        int // who got in again
 	firstLost       time.Duration
 	away            []*client // wait for their next try
 	retried         time.Duration
@@ -43,6 +44,9 @@ func (x *crowd) grow(l *loop, n int) {
 
 func (x *crowd) ready(c *client) error {
 	x.present++
+	if x.returning {
+		x.returned++
+	}
 	x.latency.record(x.loop.now - c.began)
 	return nil
 }
@@ -227,10 +231,13 @@ func runReconnect(ctx context.Context, r *runner, n int) error {
 	}
 	x.latency.reset()
 	back := x.arrive(r, "back", n)
+	x.returned = 0
 	// Some may not have noticed yet that they are to be put out. All have when as many
 	// were lost as there are.
 	back.phase.limit = r.o.restartLimit
 	back.phase.stall = r.o.restartLimit
+	back.done = func() uint64 { return uint64(x.returned) }
+	back.phase.progress = func() uint64 { return uint64(x.returned + x.lostCount) }
 	back.phase.done = func() bool { return x.present == n && x.lostCount >= n }
 	if err := r.do(ctx, l, back); err != nil {
 		return err

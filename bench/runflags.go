@@ -165,7 +165,7 @@ func (a *runArguments) add(f *flag.FlagSet) {
 	f.StringVar(&a.cert, "cert", "", "`FILE` of the clients' certificate")
 	f.StringVar(&a.key, "key", "", "`FILE` of its key")
 	f.BoolVar(&a.insecure, "insecure", false, "trust any certificate")
-	f.StringVar(&a.source, "source", "", "`ADDRESSES` to connect from, separated by commas, in turn; a range such as 127.0.0.0/8 is spread over")
+	f.StringVar(&a.source, "source", "", "`ADDRESSES` to connect from, separated by commas, in turn; a range is spread over (default 127.0.0.0/8 for a broker in it: with one address, free ports get rare and the search for them dear)")
 	f.StringVar(&a.prefix, "prefix", "", "`TEXT` before every Client Identifier and topic (default bench-PID: two runs do not meet)")
 	f.Uint64Var(&a.seed, "seed", 1, "`N` of what is left to chance")
 	f.IntVar(&a.pid, "pid", 0, "`PID` of the broker (default: who listens on the port, of a local one); -1: do not measure it")
@@ -444,8 +444,11 @@ const sourcesMax = 256
 // sourceAddresses reads a list of addresses and ranges. The first and the last address
 // of a range are left out: they may stand for all.
 func sourceAddresses(list string, to netip.Addr) (addrs []netip.Addr, err error) {
-	if list == "" {
+	switch {
+	case list == "" && (!to.Is4() || !to.IsLoopback()):
 		return nil, nil
+	case list == "":
+		list = "127.0.0.0/8"
 	}
 	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
