@@ -196,7 +196,7 @@ func (a *runArguments) ordersFor(address string, of int) ([]*order, error) {
 // options are those of gannet bench run that carry out an order. source is the agent's
 // own; empty: the order's.
 func (x *order) options(source string) (*runOptions, error) {
-	if x.Of < 1 || x.Of > agentsMax || x.Part < 0 || x.Part >= x.Of || x.First < 0 || x.First > clientsMax {
+	if x.Of < 1 || x.Of > agentsMax || x.Part < 0 || x.Part >= x.Of || x.First < 0 || x.First > agentsMax*clientsMax {
 		return nil, errors.New("order: it is of no part of the run")
 	}
 	if source == "" {

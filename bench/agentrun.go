@@ -84,6 +84,7 @@ type coordinator struct {
 	series  *series
 	readers sync.WaitGroup
 
+	started   bool // for the first time at least
 	stopping  bool
 	giveUp    time.Duration // when results are not waited for any longer, when stopping
 	failure   error         // the first
@@ -374,6 +375,7 @@ func (c *coordinator) start() {
 		lead = max(lead, startLead+4*h.doubt)
 		c.doubt = max(c.doubt, h.doubt)
 	}
+	c.started = true
 	at := c.clock() + lead
 	c.first = 0
 	for _, h := range c.hands {
@@ -413,8 +415,11 @@ func (c *coordinator) show() {
 	})
 }
 
-// explain notes how the work was shared.
+// explain notes how the work was shared, if it was.
 func (c *coordinator) explain() {
+	if !slices.ContainsFunc(c.hands, func(h *hand) bool { return h.result != nil }) {
+		return
+	}
 	late := time.Duration(0)
 	for _, h := range c.hands {
 		if h.result != nil {
@@ -423,6 +428,10 @@ func (c *coordinator) explain() {
 			c.r.result.note("agent %s gave no result: what it did is missing here.", h.name)
 		}
 	}
-	c.r.result.note("shared by %d agents, each with clients and topics of its own: a message of one agent goes to subscribers of that agent only. They started together within %v: clocks compared to %v, and the latest %v late.",
-		len(c.hands), (2*c.doubt + late).Round(time.Microsecond), c.doubt.Round(time.Microsecond), late.Round(time.Microsecond))
+	text := ""
+	if c.started {
+		text = fmt.Sprintf(" They started together within %v: clocks compared to %v, and the latest %v late.",
+			(2*c.doubt + late).Round(time.Microsecond), c.doubt.Round(time.Microsecond), late.Round(time.Microsecond))
+	}
+	c.r.result.note("shared by %d agents, each with clients and topics of its own: a message of one agent goes to subscribers of that agent only.%s", len(c.hands), text)
 }

@@ -24,6 +24,10 @@
 // broker with a lot of one thing, ends it, starts it again, and prints what comes to
 // pass: times, rates, and memory as the kernel counts it.
 //
+// gannet bench agent waits on each of several load machines for gannet bench run
+// --agents, which has no clients itself: it shares them out, has all agents start at one
+// instant, and adds up what they counted. See agentwire.go for what they say to each other.
+//
 // # How it measures
 //
 // The loader shares the machine with the broker, so it must cost little: one

@@ -243,12 +243,16 @@ func (a *runArguments) choose(name string, f *flag.FlagSet) (err error) {
 func (a *runArguments) settle() error {
 	s := &a.sizes
 	s.arrivals = cmp.Or(s.arrivals, "uniform")
+	most := clientsMax
+	if a.agentList != "" {
+		most *= 1 + strings.Count(a.agentList, ",") // and each judges its share
+	}
 	for _, n := range []struct {
 		name     string
 		value    int
 		low, top int
 	}{
-		{"connections", s.connections, 0, clientsMax}, {"publishers", s.publishers, 0, clientsMax}, {"subscribers", s.subscribers, 0, clientsMax},
+		{"connections", s.connections, 0, most}, {"publishers", s.publishers, 0, most}, {"subscribers", s.subscribers, 0, most},
 		{"messages", s.messages, 0, tallyMax}, {"payload", max(s.payload, payloadMin), payloadMin, payloadMax}, {"qos", s.qos, 0, 2},
 		{"window", max(s.window, 0), 0, windowMax}, {"dialing", a.dialing, 0, clientsMax}, {"pid", a.pid, -1, math.MaxInt32},
 	} {
