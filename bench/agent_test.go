@@ -684,6 +684,20 @@ func TestSilentAgentIsNamed(t *testing.T) {
 	}
 }
 
+func TestSilenceIsToldFromALostConnection(t *testing.T) {
+	for complaint, err := range map[string]error{
+		"nothing was heard":     &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
+		"closed the connection": io.EOF,
+		"damaged":               errors.New("damaged"),
+	} {
+		c := deaf(t, 2)
+		c.handle(&event{hand: 1, err: err})
+		if c.failure == nil || !strings.Contains(c.failure.Error(), "agent-1: ") || !strings.Contains(c.failure.Error(), complaint) {
+			t.Errorf("%v, want %q", c.failure, complaint)
+		}
+	}
+}
+
 func TestSlowAgentIsNamed(t *testing.T) {
 	c := deaf(t, 2)
 	c.base = c.base.Add(-time.Hour)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,8 @@ type hand struct {
 	offset  time.Duration // of its clock against the coordinator's
 	doubt   time.Duration // by which that may be wrong
 }
+
+var errSilent = fmt.Errorf("nothing was heard of it for %v", silenceMax)
 
 // event is what a hand says, or that its connection has ended.
 type event struct {
@@ -252,7 +255,7 @@ func (c *coordinator) look() {
 		switch {
 		case h.gone:
 		case now-h.heard > silenceMax:
-			c.lose(h, fmt.Errorf("nothing was heard of it for %v", silenceMax))
+			c.lose(h, errSilent)
 		case h.rounds == 0:
 			c.send(h, &message{Type: "ping", Ping: &ping{At: now}})
 		}
@@ -278,8 +281,11 @@ func (c *coordinator) handle(e *event) {
 		return
 	}
 	if e.err != nil {
-		if e.err == io.EOF {
+		switch {
+		case e.err == io.EOF:
 			e.err = errors.New("it closed the connection in the middle of a run")
+		case errors.Is(e.err, os.ErrDeadlineExceeded):
+			e.err = errSilent
 		}
 		c.lose(h, e.err)
 		return
