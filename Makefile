@@ -35,7 +35,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
 
 compare: build # Gannet beside Debian's mosquitto, and durable beside nats-server too, on the same loads
-	-$(GO) -C bench/rivals build -o ../../bin/nats-server github.com/nats-io/nats-server/v2
+	-GOBIN=$(CURDIR)/bin $(GO) install github.com/nats-io/nats-server/v2@v2.15.2
 	bin/gannet bench load && bin/gannet bench durable --nats bin/nats-server
 
 lint:

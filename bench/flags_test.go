@@ -18,8 +18,8 @@ func TestLoadOptionsDefaults(t *testing.T) {
 	if len(o.entries) != len(catalog()) || o.rounds != 3 || o.budget.length != 3*time.Second || o.budget.warm != 500*time.Millisecond {
 		t.Errorf("%d scenarios, %d rounds, %+v", len(o.entries), o.rounds, o.budget)
 	}
-	if names := strings.Join(o.names(), " "); names != "gannet mosquitto" || o.brokers[0].path != "bin/gannet" || o.running != nil {
-		t.Errorf("brokers %s, gannet is %q, running is %v", names, o.brokers[0].path, o.running)
+	if names := strings.Join(o.names(), " "); names != "gannet mosquitto" || o.brokers[0].path != "bin/gannet" || o.brokers[0].running != nil {
+		t.Errorf("brokers %s, gannet is %q, running is %v", names, o.brokers[0].path, o.brokers[0].running)
 	}
 }
 
@@ -31,8 +31,9 @@ func TestLoadOptionsChooseScenariosInTheOrderOfTheCatalog(t *testing.T) {
 	if names := strings.Join(namesOf(o.entries), " "); names != "p2p-qos2 churn" {
 		t.Errorf("scenarios %s", names)
 	}
-	if o.running == nil || o.running.addr.String() != "127.0.0.1:1883" || o.running.pid != 42 || len(o.brokers) != 1 {
-		t.Errorf("running %+v, %d brokers", o.running, len(o.brokers))
+	r := o.brokers[0].running
+	if r == nil || r.addr.String() != "127.0.0.1:1883" || r.pid != 42 || len(o.brokers) != 1 {
+		t.Errorf("running %+v, %d brokers", r, len(o.brokers))
 	}
 }
 

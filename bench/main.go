@@ -123,7 +123,7 @@ func load(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "× is %s to %s.\n", o.brokers[0].name, o.brokers[n-1].name)
 	}
 	fmt.Fprintln(stdout)
-	s := suite{entries: o.entries, brokers: o.brokers, running: o.running, rounds: o.rounds, budget: o.budget, log: stderr}
+	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
 	rows, err := s.run(ctx)
 	writeReport(stdout, o.names(), rows)
 	if err != nil {
@@ -155,11 +155,11 @@ func (o *options) names() (names []string) {
 // versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
 	describeMachine(w)
-	if o.running != nil {
-		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
-		return nil
-	}
 	for _, b := range o.brokers {
+		if b.running != nil {
+			fmt.Fprintf(w, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
+			continue
+		}
 		version, err := versionOf(ctx, b)
 		if err != nil {
 			return err
