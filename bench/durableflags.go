@@ -27,6 +27,7 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each variant with each broker; the report has the medians")
 	seconds := f.Float64("seconds", 5, "`S` seconds of publishing measured in each run, after a sixth of that to warm up")
 	common := addDurable(f.FlagSet, "brokers", "gannet-sync,gannet-os,gannet-off,mosquitto,nats-server", shippedPeers("durable"))
+	f.StringVar(&o.build, "build", "", "`DIR` in which nats-server is built with go install, if it is not there")
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	describeMachine(stdout)
 	var missing []string
-	o.brokers, missing = installed(ctx, o.brokers, stdout)
+	o.brokers, missing = installed(ctx, o, stdout, stderr)
 	if len(o.brokers) == 0 {
 		return errors.New("none of the brokers is installed")
 	}
@@ -66,9 +67,9 @@ func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 
 // installed prints the version of each broker that is there and returns them, and
 // the names of the others.
-func installed(ctx context.Context, brokers []recipe, w io.Writer) (found []recipe, missing []string) {
-	for _, b := range brokers {
-		version, err := versionOf(ctx, b)
+func installed(ctx context.Context, o *options, w, log io.Writer) (found []recipe, missing []string) {
+	for _, b := range o.brokers {
+		version, err := b.obtain(ctx, o.build, log)
 		if err != nil {
 			fmt.Fprintf(w, "%s: not measured: %v.\n", b.name, err)
 			missing = append(missing, b.name)

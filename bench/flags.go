@@ -34,6 +34,7 @@ type options struct {
 
 	// Of durable and store.
 	parent string // of the folders that brokers keep their data in
+	build  string // folder of programs that are built; empty: build none
 	amount int
 	kill   bool
 }
@@ -200,6 +201,7 @@ func (c *common) located(r recipe) recipe {
 	case "mosquitto":
 		r.path = cmp.Or(c.mosquitto, r.path)
 	case "nats-server":
+		r.located = c.nats != "" && c.nats != r.path
 		r.path = cmp.Or(c.nats, r.path)
 	}
 	r.parent = c.dir

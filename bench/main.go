@@ -8,10 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // The exit statuses of Main.
@@ -25,6 +22,7 @@ const usage = `gannet bench measures brokers on this machine.
 
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
+  gannet bench compare [flags]         brokers side by side: a report with charts
   gannet bench secure [flags]          handshakes, messages and memory over TLS and WebSocket
   gannet bench durable [flags]         queues of absent clients, filled and drained
   gannet bench store sessions [flags]  many durable sessions, and a restart
@@ -81,6 +79,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return idle(ctx, o, stdout, stderr)
+	case "compare":
+		o, err := compareOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return compare(ctx, o, stdout, stderr)
 	case "secure":
 		o, err := secureOptions(args, stdout)
 		if err != nil {
@@ -103,7 +107,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, compare, secure, durable or store", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
@@ -170,11 +174,4 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 }
 
 // describeMachine prints when, on what and beside what other load.
-func describeMachine(w io.Writer) {
-	busy := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		busy, _, _ = strings.Cut(string(text), " ")
-	}
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
-}
+func describeMachine(w io.Writer) { fmt.Fprintln(w, thisMachine()) }

@@ -33,6 +33,7 @@ type recipe struct {
 	parent  string  // where its folder is made; empty: the system's place for temporary files
 	running *target // a broker that runs already; nothing above matters then
 	peer    *peer   // where it comes from; nil for one that runs already
+	located bool    // the path is the user's: nothing is built instead
 }
 
 // transport is what a listener speaks.

@@ -110,6 +110,10 @@ func (s *suite) progress(round int, e entry, r recipe, o outcome, err error, too
 		fmt.Fprintf(s.log, "failed: %v\n", err)
 		return
 	}
+	if o.rate == 0 {
+		fmt.Fprintf(s.log, "%10.0f bytes for each %s  [%.1f s]\n", o.rss, e.unit, took.Seconds())
+		return
+	}
 	fmt.Fprintf(s.log, "%10.0f /s  broker %7.3f µs  loader %6.3f µs (%3.0f %% busy)  p99 %8.0f µs  faults: %v  [%.1f s]\n",
 		o.rate, o.serverCPU, o.loaderCPU, 100*o.loaderUse, float64(o.p99.Nanoseconds())/1e3, o.faults, took.Seconds())
 }
