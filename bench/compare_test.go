@@ -129,6 +129,15 @@ func TestMarkdownNamesWhoIsAheadAndWhoIsMissing(t *testing.T) {
 	}
 }
 
+func TestFirstBrokerThatFailsIsNotCalledFirst(t *testing.T) {
+	c := sampleComparison()
+	c.Scenarios = c.Scenarios[:1]
+	c.Scenarios[0].Columns[0].Faults.Duplicate = 2
+	if got := c.behind(); len(got) != 1 || got[0] != "gannet itself has no honest figures of p2p (2 duplicate)." {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestResultsAreTheSameAfterJSON(t *testing.T) {
 	c := sampleComparison()
 	file := filepath.Join(t.TempDir(), "results.json")

@@ -19,9 +19,9 @@ type comparedFigure struct {
 func comparedFigures() []comparedFigure {
 	return []comparedFigure{
 		{"rate", "%ss a second", "rate /s", false, func(v float64) string { return metricNumber(v) + "/s" }, func(o outcome) float64 { return o.rate }},
-		{"processor time", "processor time of the broker for each %s", "CPU µs", true, func(v float64) string { return number(v) + " µs" },
+		{"processor time", "processor time of the broker for each %s, less is better", "CPU µs", true, func(v float64) string { return number(v) + " µs" },
 			func(o outcome) float64 { return o.serverCPU }},
-		{"memory", "resident memory of the broker for each %s", "RSS B", true, func(v float64) string { return metricNumber(v) + "B" },
+		{"memory", "resident memory of the broker for each %s, less is better", "RSS B", true, func(v float64) string { return metricNumber(v) + "B" },
 			func(o outcome) float64 { return o.rss }},
 	}
 }
@@ -90,16 +90,26 @@ func times(ratio float64) string {
 // margin is how far a broker must be ahead to count as ahead.
 const margin = 1.05
 
-// behind says where the first broker is not the best by each figure.
+// behind says where the first broker is not the best by each figure, and where it did
+// not even do what it should.
 func (c *comparison) behind() (lines []string) {
 	rows, names := c.rows(), c.names()
+	var spoilt []string
+	for i := range rows {
+		if first := &rows[i].columns[0]; first.state() != "" {
+			spoilt = append(spoilt, fmt.Sprintf("%s (%s)", rows[i].entry.name, first.state()))
+		}
+	}
+	if len(spoilt) > 0 {
+		lines = append(lines, fmt.Sprintf("%s itself has no honest figures of %s.", names[0], strings.Join(spoilt, ", ")))
+	}
 	for _, f := range comparedFigures() {
 		rivals, worse := 0, []string(nil)
 		for i := range rows {
 			r := &rows[i]
 			for k := 1; k < len(names); k++ {
 				ratio := r.ratio(f, k)
-				if ratio == 0 || !r.columns[k].ok() {
+				if ratio == 0 || !r.columns[0].ok() || !r.columns[k].ok() {
 					continue
 				}
 				rivals++
@@ -128,16 +138,16 @@ func (c *comparison) glance() (table [][]string) {
 	rows, names := c.rows(), c.names()
 	header := []string{"scenario", names[0]}
 	for _, name := range names[1:] {
-		header = append(header, name+" rate", name+" CPU or memory")
+		header = append(header, name+" rate", name+" CPU")
 	}
 	table = append(table, header)
 	figures := comparedFigures()
 	rate, cpu, memory := figures[0], figures[1], figures[2]
 	for i := range rows {
 		r := &rows[i]
-		cost := cpu
-		if !r.applies(cpu) {
-			cost = memory
+		cost, suffix := cpu, ""
+		if !r.applies(cpu) && r.applies(memory) {
+			cost, suffix = memory, " memory"
 		}
 		cells := []string{r.entry.name, r.summary(0, rate, cost)}
 		for k := 1; k < len(names); k++ {
@@ -147,7 +157,7 @@ func (c *comparison) glance() (table [][]string) {
 				cells = append(cells, state, "–")
 				continue
 			}
-			cells = append(cells, strings.TrimSpace(times(r.ratio(rate, k))+" "+state), times(r.ratio(cost, k)))
+			cells = append(cells, strings.TrimSpace(times(r.ratio(rate, k))+" "+state), times(r.ratio(cost, k))+suffix)
 		}
 		table = append(table, cells)
 	}

@@ -52,6 +52,14 @@ func (c *comparison) absentLines() (lines []string) {
 	return lines
 }
 
+// release says which version it is.
+func (m *measured) release() string {
+	if m.Address != "" {
+		return "ran already"
+	}
+	return cmp.Or(m.Release, "version unknown")
+}
+
 // settings returns what a broker was told: its command line and its files.
 func (m *measured) settings() string {
 	if m.Program == "" {
@@ -105,7 +113,7 @@ func (c *comparison) writeMarkdown(w io.Writer) error {
 		fmt.Fprintf(out, "- %s: %s\n", fact[0], marked(fact[1]))
 	}
 	for _, m := range c.Peers {
-		fmt.Fprintf(out, "- %s: %s\n", marked(m.Name), marked(cmp.Or(m.Release, "ran already on "+m.Address)))
+		fmt.Fprintf(out, "- %s: %s\n", marked(m.Name), marked(m.release()))
 	}
 	fmt.Fprintln(out)
 	for _, line := range c.explanation() {

@@ -42,7 +42,7 @@ func (c *comparison) writePage(w io.Writer) error {
 	}
 	for i := range c.Peers {
 		m := &c.Peers[i]
-		view.Settings = append(view.Settings, settingsPart{m.Name, m.About, m.Release, m.Build, m.Notes, m.settings()})
+		view.Settings = append(view.Settings, settingsPart{m.Name, m.About, m.release(), m.Build, m.Notes, m.settings()})
 	}
 	return page.Execute(w, view)
 }
