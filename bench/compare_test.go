@@ -386,7 +386,8 @@ func TestProgramIsBuiltOnlyIfItIsNotThere(t *testing.T) {
 	}
 	p.Build = "not a package@v1"
 	var log bytes.Buffer
-	if _, err := p.build(context.Background(), dir, &log); err == nil || !strings.Contains(err.Error(), "go install not a package@v1: ") || strings.Contains(err.Error(), "\n") {
+	t.Chdir(dir)
+	if _, err := p.build(context.Background(), ".", &log); err == nil || strings.Contains(err.Error(), "GOBIN") || !strings.Contains(err.Error(), "go install not a package@v1: ") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 || !strings.Contains(log.String(), "a: building") {

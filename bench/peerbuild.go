@@ -18,6 +18,10 @@ const buildLimit = 20 * time.Minute
 // build makes the program of a peer that is a Go module, unless dir has that version of
 // it already, and returns its file.
 func (p *peer) build(ctx context.Context, dir string, log io.Writer) (string, error) {
+	dir, err := filepath.Abs(dir) // for GOBIN
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", p.Build, err)
+	}
 	_, version, _ := strings.Cut(p.Build, "@")
 	file := filepath.Join(dir, filepath.Base(p.Program)+"-"+version)
 	if _, err := os.Stat(file); err == nil {

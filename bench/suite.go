@@ -110,7 +110,7 @@ func (s *suite) progress(round int, e entry, r recipe, o outcome, err error, too
 		fmt.Fprintf(s.log, "failed: %v\n", err)
 		return
 	}
-	if o.rate == 0 {
+	if o.rate == 0 && o.rss != 0 {
 		fmt.Fprintf(s.log, "%10.0f bytes for each %s  [%.1f s]\n", o.rss, e.unit, took.Seconds())
 		return
 	}
