@@ -10,6 +10,11 @@
 // connections that stay silent, in two steps, and prints what one of them adds to
 // the broker's resident memory.
 //
+// gannet bench compare drives the scenarios of load, and idle, against any number of
+// brokers and writes a report with charts. A broker is described by a small file of
+// peers/ or of the user (peer.go): the one place that says how it is started. Everything
+// found out is in results.json, from which reports can be made again.
+//
 // gannet bench secure does both over TLS and over WebSocket, and counts handshakes:
 // full ones and those with a ticket. All brokers have one certificate, made for the run.
 //

@@ -8,10 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // The exit statuses of Main.
@@ -25,6 +22,7 @@ const usage = `gannet bench measures brokers on this machine.
 
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
+  gannet bench compare [flags]         brokers side by side: a report with charts
   gannet bench secure [flags]          handshakes, messages and memory over TLS and WebSocket
   gannet bench durable [flags]         queues of absent clients, filled and drained
   gannet bench store sessions [flags]  many durable sessions, and a restart
@@ -81,6 +79,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return idle(ctx, o, stdout, stderr)
+	case "compare":
+		o, err := compareOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return compare(ctx, o, stdout, stderr)
 	case "secure":
 		o, err := secureOptions(args, stdout)
 		if err != nil {
@@ -103,7 +107,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, compare, secure, durable or store", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
@@ -123,7 +127,7 @@ func load(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "× is %s to %s.\n", o.brokers[0].name, o.brokers[n-1].name)
 	}
 	fmt.Fprintln(stdout)
-	s := suite{entries: o.entries, brokers: o.brokers, running: o.running, rounds: o.rounds, budget: o.budget, log: stderr}
+	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
 	rows, err := s.run(ctx)
 	writeReport(stdout, o.names(), rows)
 	if err != nil {
@@ -155,11 +159,11 @@ func (o *options) names() (names []string) {
 // versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
 	describeMachine(w)
-	if o.running != nil {
-		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
-		return nil
-	}
 	for _, b := range o.brokers {
+		if b.running != nil {
+			fmt.Fprintf(w, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
+			continue
+		}
 		version, err := versionOf(ctx, b)
 		if err != nil {
 			return err
@@ -170,11 +174,4 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 }
 
 // describeMachine prints when, on what and beside what other load.
-func describeMachine(w io.Writer) {
-	busy := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		busy, _, _ = strings.Cut(string(text), " ")
-	}
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
-}
+func describeMachine(w io.Writer) { fmt.Fprintln(w, thisMachine()) }
