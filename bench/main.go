@@ -30,6 +30,7 @@ const usage = `gannet bench measures brokers on this machine.
   gannet bench store sessions [flags]  many durable sessions, and a restart
   gannet bench store retained [flags]  many retained messages, a restart, and their replay
   gannet bench store queue [flags]     many messages for one absent session
+  gannet bench scale [flags]           a simulation: millions of sessions and filters in this process
 
 Every flag is explained by --help after the command.
 `
@@ -99,11 +100,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return store(ctx, o, kind, stdout, stderr)
+	case "scale":
+		o, err := scaleSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return scale(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable, store or scale", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
