@@ -1,60 +1,53 @@
 package bench
 
 import (
-	"bytes"
+	"cmp"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
 	"time"
 )
 
-// machine is what figures have to be read with.
+// machine is what figures have to be read with. What cannot be found out is empty.
 type machine struct {
-	Date       time.Time `json:"date"`
-	System     string    `json:"system"`    // of the Go toolchain, such as linux/amd64
-	Kernel     string    `json:"kernel"`    // empty: unknown
-	Processor  string    `json:"processor"` // its model; empty: unknown
-	Processors int       `json:"processors"`
-	Memory     int64     `json:"memory_bytes"` // 0: unknown
-	Go         string    `json:"go"`
+	Date   string `json:"date"`
+	Arch   string `json:"arch"`
+	Kernel string `json:"kernel"`
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Memory int64  `json:"memory_bytes"`
+	Go     string `json:"go"`          // that this program is built with
+	Load   string `json:"load_before"` // runnable processes, the average of a minute
 }
 
 func thisMachine() machine {
 	m := machine{
-		Date: time.Now().UTC().Truncate(time.Second), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Processors: runtime.NumCPU(), Memory: meminfo("MemTotal"), Go: runtime.Version(),
+		Date: time.Now().UTC().Format("2006-01-02 15:04 UTC"), Arch: runtime.GOOS + "/" + runtime.GOARCH,
+		Cores: runtime.NumCPU(), Memory: meminfo("MemTotal"), Go: runtime.Version(),
+	}
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		m.Load, _, _ = strings.Cut(string(text), " ")
 	}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(text))
 	}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		m.Processor = firstModel(text)
+		m.CPU = firstModel(string(text))
 	}
 	return m
 }
 
+func (m machine) String() string {
+	return fmt.Sprintf("%s, %s, %d processors, load average before the start: %s.", m.Date, m.Arch, m.Cores, cmp.Or(m.Load, "unknown"))
+}
+
 // firstModel takes the first model name out of the text of /proc/cpuinfo.
-func firstModel(text []byte) string {
-	for line := range bytes.Lines(text) {
-		if key, value, ok := bytes.Cut(line, []byte(":")); ok && string(bytes.TrimSpace(key)) == "model name" {
-			return string(bytes.TrimSpace(value))
+func firstModel(text string) string {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
 		}
 	}
 	return ""
-}
-
-// availableMemory is what the system can give without taking it from others, in bytes; 0: unknown.
-func availableMemory() int64 { return meminfo("MemAvailable") }
-
-// meminfo returns a value of /proc/meminfo in bytes, 0 if it is not to be had.
-func meminfo(key string) int64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	n, err := parseStatus(text, key)
-	if err != nil {
-		return 0
-	}
-	return n
 }

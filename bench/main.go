@@ -8,10 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // The exit statuses of Main.
@@ -161,7 +158,7 @@ func (o *options) names() (names []string) {
 // describe prints what is needed to judge figures later: the machine, and which
 // versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
-	describeMachine(w)
+	fmt.Fprintln(w, thisMachine())
 	if o.running != nil {
 		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
 		return nil
@@ -174,14 +171,4 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
 	}
 	return nil
-}
-
-// describeMachine prints when, on what and beside what other load.
-func describeMachine(w io.Writer) {
-	busy := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		busy, _, _ = strings.Cut(string(text), " ")
-	}
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
 }

@@ -25,7 +25,7 @@ type scaleOptions struct {
 	wildcards int
 	receivers int
 	loops     int
-	rate      int           // messages a second beside the fleet
+	rate      int           // messages a second beside the crowd
 	length    time.Duration // of that
 	memory    int64         // bytes that may be used; 0: unknown, not judged
 	json      string        // file; empty: none
@@ -171,7 +171,7 @@ func scale(ctx context.Context, o *scaleOptions, stdout, stderr io.Writer) error
 		return err
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(100)) // whatever GOGC says: the sizes above count on it
-	describeMachine(stdout)
+	fmt.Fprintln(stdout, thisMachine())
 	fmt.Fprintf(stdout, "A simulation: the broker's core in this process, %d loops turned by one goroutine, far ends that swallow what they get.\n", o.loops)
 	fmt.Fprintln(stdout, "No sockets, no kernel, no TLS: gannet bench idle has what a connection costs with those.")
 	fmt.Fprintln(stdout)
@@ -236,9 +236,9 @@ func scaleConnected(ctx context.Context, s *scaleRun) error {
 	return nil
 }
 
-// arrived returns a fleet of connected Sessions, and notes what one costs.
-func (s *scaleRun) arrived(ctx context.Context) (*fleet, error) {
-	f := newFleet(s.loops, s.sessions)
+// arrived returns a crowd of connected Sessions, and notes what one costs.
+func (s *scaleRun) arrived(ctx context.Context) (*crowd, error) {
+	f := newCrowd(s.loops, s.sessions)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, appendCommand); err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (s *scaleRun) arrived(ctx context.Context) (*fleet, error) {
 
 // scaleParked holds Sessions whose clients have gone, and publishes beside them.
 func scaleParked(ctx context.Context, s *scaleRun) error {
-	f := newFleet(s.loops, s.sessions)
+	f := newCrowd(s.loops, s.sessions)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, appendCommand); err != nil {
 		return err
@@ -266,8 +266,8 @@ func scaleParked(ctx context.Context, s *scaleRun) error {
 	return err
 }
 
-// publishBeside measures messages beside a fleet that is silent, with the collector at rest and at work.
-func (s *scaleRun) publishBeside(ctx context.Context, f *fleet) error {
+// publishBeside measures messages beside a crowd that is silent, with the collector at rest and at work.
+func (s *scaleRun) publishBeside(ctx context.Context, f *crowd) error {
 	quiet, err := f.beside(ctx, s.rate, s.length)
 	if err != nil {
 		return err
@@ -308,7 +308,7 @@ const fanoutRounds = 3
 // scaleFanout sends one message to many.
 func scaleFanout(ctx context.Context, s *scaleRun) error {
 	const topic = "bench/everybody"
-	f := newFleet(s.loops, s.receivers)
+	f := newCrowd(s.loops, s.receivers)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, func(dst []byte, _ int) []byte { return append(dst, topic...) }); err != nil {
 		return err

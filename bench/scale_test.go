@@ -32,7 +32,7 @@ func TestScaleSaysWhatOneOfEachCosts(t *testing.T) {
 		Machine    machine
 		Figures    []scaleFigure
 	}
-	if err := json.Unmarshal(text, &saved); err != nil || !saved.Simulation || saved.Machine.Processors < 1 {
+	if err := json.Unmarshal(text, &saved); err != nil || !saved.Simulation || saved.Machine.Cores < 1 {
 		t.Fatalf("%v: %s", err, text)
 	}
 	for _, want := range []string{
@@ -86,8 +86,8 @@ func TestScaleEndsEarly(t *testing.T) {
 	}
 }
 
-func TestFleetNoticesWhatIsMissing(t *testing.T) {
-	f := newFleet(2, 3)
+func TestCrowdNoticesWhatIsMissing(t *testing.T) {
+	f := newCrowd(2, 3)
 	if err := f.arrive(t.Context(), codec.QoS0, appendCommand); err != nil {
 		t.Fatal(err)
 	}
