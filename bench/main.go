@@ -28,6 +28,7 @@ const usage = `gannet bench measures brokers on this machine.
   gannet bench store retained [flags]  many retained messages, a restart, and their replay
   gannet bench store queue [flags]     many messages for one absent session
   gannet bench scale [flags]           a simulation: millions of sessions and filters in this process
+  gannet bench plan [flags]            machines and settings for many connections, from measured slopes
 
 Every flag is explained by --help after the command.
 `
@@ -103,11 +104,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return scale(ctx, o, stdout, stderr)
+	case "plan":
+		o, err := planSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return planCommand(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable, store or scale", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable, store, scale or plan", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
