@@ -110,11 +110,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return planCommand(ctx, o, stdout, stderr)
+	case "cmp":
+		o, err := cmpSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return cmpCommand(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable, store, scale or plan", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, secure, durable, store, scale, plan or cmp", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
