@@ -51,13 +51,13 @@ func scaleParts() []scalePart {
 	}
 }
 
-// What one of each needs at the peak, in bytes: measured as the growth of resident memory while it was made, with as much
-// room for garbage as is alive, and rounded up.
+// What one of each needs at the peak, in bytes: twice what was live, for the collector lets as much garbage gather, or the
+// growth of resident memory where that was more, and a fifth above it.
 const (
-	connectedNeeds = 2200
-	parkedNeeds    = 1800
-	exactNeeds     = 420
-	wildcardNeeds  = 1100
+	connectedNeeds = 1400
+	parkedNeeds    = 1200
+	exactNeeds     = 300
+	wildcardNeeds  = 480
 	receiverNeeds  = 2200
 	scaleMost      = 100_000_000 // of anything
 )

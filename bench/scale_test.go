@@ -65,7 +65,7 @@ func TestScaleRefusesWhatDoesNotFit(t *testing.T) {
 		"--seconds nan":                 "seconds",
 		"--memory -1":                   "memory",
 		"--parts parked --sessions 1e6": "sessions",
-		"--parts connected,router --memory 0.00001": "connected needs about 2.0 GiB of memory and may use 0.0",
+		"--parts connected,router --memory 0.00001": "connected needs about 1.3 GiB of memory and may use 0.0",
 	} {
 		err := run(t.Context(), append([]string{"scale"}, strings.Fields(args)...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {

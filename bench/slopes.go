@@ -96,7 +96,7 @@ const (
 	slopeFew, slopeMany = 1000, 6000
 	slopeNewcomers      = 3000
 	slopeSettle         = 6 * time.Second // the broker tidies up when it has been quiet for 2 s to 4 s
-	slopeSeconds        = 2 * time.Second
+	slopeLength        = 2 * time.Second
 )
 
 // measureSlopes starts Gannet on this machine several times and takes the slopes of one transport.
@@ -128,7 +128,7 @@ func measureSlopes(ctx context.Context, path string, secure bool, log io.Writer)
 		t = &s.TLS
 	}
 	g := gauge{recipe: r, newLayers: newLayers, log: log, budget: budget{
-		warm: slopeSeconds / 6, length: slopeSeconds, connections: slopeNewcomers, patience: patience,
+		warm: slopeLength / 6, length: slopeLength, connections: slopeNewcomers, patience: patience,
 	}}
 	return s, errors.Join(g.idle(ctx, t), g.others(ctx, t))
 }
