@@ -96,7 +96,7 @@ const (
 	slopeFew, slopeMany = 1000, 6000
 	slopeNewcomers      = 3000
 	slopeSettle         = 6 * time.Second // the broker tidies up when it has been quiet for 2 s to 4 s
-	slopeLength        = 2 * time.Second
+	slopeLength         = 2 * time.Second
 )
 
 // measureSlopes starts Gannet on this machine several times and takes the slopes of one transport.
