@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/gannetmq/gannet/engine"
 )
 
 // slopes are what a plan is computed from: what one more connection, message or newcomer costs, as measured on one
@@ -93,10 +95,12 @@ func (s *slopes) save(file string) error {
 
 // Sizes of a measurement: small enough for the usual limit of descriptors and for half a minute.
 const (
-	slopeFew, slopeMany = 1000, 6000
-	slopeNewcomers      = 3000
-	slopeSettle         = 6 * time.Second // the broker tidies up when it has been quiet for 2 s to 4 s
-	slopeLength         = 2 * time.Second
+	slopeMany      = 15_000 // silent connections; the slope is from a third of them
+	slopeManyTLS   = 6000   // the same, for the handshakes take time
+	slopeSpare     = 1000   // descriptors that they leave
+	slopeNewcomers = 3000
+	slopeSettle    = 6 * time.Second // the broker tidies up when it has been quiet for 2 s to 4 s
+	slopeLength    = 2 * time.Second
 )
 
 // measureSlopes starts Gannet on this machine several times and takes the slopes of one transport.
@@ -123,10 +127,16 @@ func measureSlopes(ctx context.Context, path string, secure bool, log io.Writer)
 		return nil, err
 	}
 	s := &slopes{Machine: thisMachine(), Version: version}
-	t := &s.TCP
+	t, many := &s.TCP, slopeMany
 	if secure {
-		t = &s.TLS
+		t, many = &s.TLS, slopeManyTLS
 	}
+	if limit := engine.DescriptorLimit(); limit < uint64(many+slopeSpare) {
+		if many = int(limit) - slopeSpare; many < slopeSpare {
+			return nil, fmt.Errorf("measure: %d file descriptors are too few: ulimit -n %d", limit, 2*slopeSpare)
+		}
+	}
+	t.Few, t.Many = many/3, many
 	g := gauge{recipe: r, newLayers: newLayers, log: log, budget: budget{
 		warm: slopeLength / 6, length: slopeLength, connections: slopeNewcomers, patience: patience,
 	}}
@@ -160,7 +170,6 @@ func (g *gauge) with(ctx context.Context, what string, measure func(t target) er
 // both ends, and of whatever else happens on the machine.
 func (g *gauge) idle(ctx context.Context, s *transportSlopes) error {
 	return g.with(ctx, "the memory of idle connections", func(t target) error {
-		s.Few, s.Many = slopeFew, slopeMany
 		var slab, own []float64
 		c := climb{steps: []int{0, s.Few, s.Many}, settle: slopeSettle, patience: patience, tell: func(int, int64) {
 			resident, err := processRSS(os.Getpid())
