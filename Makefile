@@ -3,7 +3,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 GO       ?= go
 
-.PHONY: run build test race fuzz conformance interop crash-test bench compare compare-durable lint check clean
+.PHONY: run build test race fuzz conformance interop crash-test bench benchcmp compare compare-durable lint check clean
 
 run: build
 	bin/gannet serve --listen mqtt://127.0.0.1:1883 --data-dir ./data
@@ -31,8 +31,12 @@ crash-test: build # the whole core simulated with crashes, then the binary kille
 	$(GO) test -count=1 ./engine/broker -run TestSimulation -sim.runs 3000
 	cmd/interop/run.sh crash
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
+bench: build # micro-benchmarks and short loads; gannet bench scale has the large sizes
+	$(GO) test -run '^$$' -bench . -skip 'IdleSessions|Restore' -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
+	bin/gannet bench load --brokers gannet --rounds 1 --seconds 1
+
+benchcmp: # BASE=rev beside HEAD, for reviews: micro-benchmarks through benchstat, and CPU per message
+	$(GO) run ./cmd/gannet bench cmp --base "$(BASE)"
 
 compare: build # Gannet beside Debian's mosquitto, nats-server and Mochi on the same loads, as a report with charts
 	bin/gannet bench compare --build bin/peers --out bench/results/$(shell date -u +%Y-%m-%d)

@@ -24,6 +24,11 @@
 // broker with a lot of one thing, ends it, starts it again, and prints what comes to
 // pass: times, rates, and memory as the kernel counts it.
 //
+// gannet bench scale is a simulation of what no single machine has sockets for: millions of
+// sessions, filters and receivers around the broker's core in this process. gannet bench plan
+// computes machines and settings from measured slopes, and gannet bench cmp builds two
+// commits and measures them in turn. SCALE.md tells how they go together.
+//
 // # How it measures
 //
 // The loader shares the machine with the broker, so it must cost little: one

@@ -43,7 +43,7 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 
 // durable is gannet bench durable. When it is ended early, it prints what it has.
 func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	describeMachine(stdout)
+	fmt.Fprintln(stdout, thisMachine())
 	var missing []string
 	o.brokers, missing = installed(ctx, o, stdout, stderr)
 	if len(o.brokers) == 0 {

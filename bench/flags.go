@@ -220,6 +220,14 @@ func libraryOf(peers []peer) (library []recipe) {
 	return library
 }
 
+// gannetAt is the recipe of Gannet for the program at path.
+func gannetAt(path string) recipe {
+	library := libraryOf(shippedPeers(""))
+	r := library[slices.IndexFunc(library, func(r recipe) bool { return r.name == "gannet" })]
+	r.path = path
+	return r
+}
+
 func recipeNames(recipes []recipe) (names []string) {
 	for _, r := range recipes {
 		names = append(names, r.name)

@@ -28,6 +28,8 @@ const usage = `gannet bench measures brokers on this machine.
   gannet bench store sessions [flags]  many durable sessions, and a restart
   gannet bench store retained [flags]  many retained messages, a restart, and their replay
   gannet bench store queue [flags]     many messages for one absent session
+  gannet bench scale [flags]           a simulation: millions of sessions and filters in this process
+  gannet bench plan [flags]            machines and settings for many connections, from measured slopes
 
 Every flag is explained by --help after the command.
 `
@@ -103,11 +105,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return store(ctx, o, kind, stdout, stderr)
+	case "scale":
+		o, err := scaleSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return scale(ctx, o, stdout, stderr)
+	case "plan":
+		o, err := planSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return planCommand(ctx, o, stdout, stderr)
+	case "cmp":
+		o, err := cmpSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return cmpCommand(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, compare, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
@@ -158,7 +178,7 @@ func (o *options) names() (names []string) {
 // describe prints what is needed to judge figures later: the machine, and which
 // versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
-	describeMachine(w)
+	fmt.Fprintln(w, thisMachine())
 	for _, b := range o.brokers {
 		if b.running != nil {
 			fmt.Fprintf(w, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
@@ -172,6 +192,3 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 	}
 	return nil
 }
-
-// describeMachine prints when, on what and beside what other load.
-func describeMachine(w io.Writer) { fmt.Fprintln(w, thisMachine()) }
