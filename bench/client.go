@@ -7,6 +7,9 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
+// filtersAtOnce bounds the filters of one SUBSCRIBE.
+const filtersAtOnce = 200
+
 // state is where a client stands between its socket and its work.
 //
 //	waiting ─▶ connecting ─▶ subscribing ─▶ ready ─▶ leaving ─▶ waiting
@@ -25,7 +28,7 @@ var stateNames = [...]string{"waiting", "connecting", "subscribing", "ready", "l
 
 func (s state) String() string { return stateNames[s] }
 
-// client is one MQTT 3.1.1 client of a loop, which owns it. A scenario appends
+// client is one MQTT client of a loop, which owns it. A scenario appends
 // packets to out and touches the client; the loop does the rest.
 type client struct {
 	id     string
@@ -33,8 +36,14 @@ type client struct {
 	qos    codec.QoS
 	index  int // the scenario's own number for it
 
-	durable bool // connects with Clean Session off, and sends SUBSCRIBE without waiting for CONNACK
-	present bool // CONNACK said that the broker had the Session
+	filters    []string // in place of filter: any number of them
+	subscribed int      // how many of them SUBACK has been seen for
+
+	keepAlive uint16 // seconds; the scenario sends PINGREQ
+	will      *will  // nil: none
+	durable   bool   // connects with Clean Session off, and sends SUBSCRIBE without waiting for CONNACK
+	present   bool   // CONNACK said that the broker had the Session
+	receives  uint16 // PUBLISH packets that the broker takes unacknowledged
 
 	began   time.Duration // when the connection was begun
 	token   int32
@@ -42,6 +51,8 @@ type client struct {
 	state   state
 	touched bool
 	blocked bool   // the poller reports room to write
+	deaf    bool   // the poller does not report input: the scenario reads
+	gulp    int    // bytes of one read at most, of a small socket buffer; 0: what there is
 	partial []byte // the beginning of a packet
 	out     []byte
 
@@ -49,15 +60,21 @@ type client struct {
 	wire  []byte // what out has become below it
 }
 
-// begin starts the connection that fd is: CONNECT without Keep Alive, and with Clean
-// Session unless the client is durable.
+// will is the Will Message of a client.
+type will struct {
+	topic, payload string
+	qos            codec.QoS
+	retain         bool
+}
+
+// begin starts the connection that fd is: CONNECT, with Clean Session unless the client
+// is durable.
 func (c *client) begin(l *loop, fd int) (err error) {
 	c.fd, c.state, c.began = fd, stateConnecting, l.clock()
-	l.connect.Version, l.connect.CleanStart = codec.V311, !c.durable
-	l.connect.ClientID = append(l.connect.ClientID[:0], c.id...)
-	c.out = l.connect.Append(c.out[:0], codec.V311)
+	c.subscribed = 0
+	c.out = c.connect(l).Append(c.out[:0], l.version)
 	if c.durable && c.filter != "" {
-		c.subscribe()
+		c.subscribe(l)
 	}
 	if l.target.layer != nil {
 		c.layer = l.target.layer()
@@ -66,21 +83,61 @@ func (c *client) begin(l *loop, fd int) (err error) {
 	return err
 }
 
-func (c *client) subscribe() {
-	s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte(c.filter), QoS: c.qos}}}
-	c.out = s.Append(c.out, codec.V311)
+// connect returns the CONNECT packet of c, which the loop owns.
+func (c *client) connect(l *loop) *codec.Connect {
+	p, how := &l.connect, l.target.how
+	p.Properties.Reset()
+	p.Version, p.CleanStart, p.KeepAlive = l.version, !c.durable, c.keepAlive
+	if c.durable && l.version == codec.V5 {
+		p.Properties.SessionExpiryInterval = expiryDurable
+		p.Properties.Set(codec.PropSessionExpiryInterval)
+	}
+	p.ClientID = p.ClientID[:0]
+	if how != nil {
+		p.ClientID = append(p.ClientID, how.prefix...)
+	}
+	p.ClientID = append(p.ClientID, c.id...)
+	how.present(p, int(c.token))
+	p.HasWill, p.WillQoS, p.WillRetain = c.will != nil, 0, false
+	if w := c.will; w != nil {
+		p.WillQoS, p.WillRetain = w.qos, w.retain
+		p.WillTopic, p.WillPayload = append(p.WillTopic[:0], w.topic...), append(p.WillPayload[:0], w.payload...)
+	}
+	return p
+}
+
+// wanted returns the filters of the next SUBSCRIBE; none: all have been asked for.
+func (c *client) wanted() []string {
+	if c.filter != "" && c.subscribed == 0 {
+		return []string{c.filter}
+	}
+	if c.subscribed >= len(c.filters) {
+		return nil
+	}
+	return c.filters[c.subscribed:min(len(c.filters), c.subscribed+filtersAtOnce)]
+}
+
+func (c *client) subscribe(l *loop) {
+	s := codec.Subscribe{PacketID: 1}
+	for _, filter := range c.wanted() {
+		s.Filters = append(s.Filters, codec.Subscription{Filter: []byte(filter), QoS: c.qos})
+	}
+	c.out = s.Append(c.out, l.version)
 }
 
 // leave sends DISCONNECT; the scenario's ended follows.
 func (c *client) leave(l *loop) {
 	var p codec.Disconnect
 	c.state = stateLeaving
-	c.out = p.Append(c.out, codec.V311)
+	c.out = p.Append(c.out, codec.V311) // two bytes in every version
 	l.touch(c)
 }
 
 // packet takes the client through its states.
 func (c *client) packet(l *loop, f codec.Frame) error {
+	if f.Type == codec.TypeDisconnect {
+		return c.dismissed(l, f)
+	}
 	switch c.state {
 	case stateReady, stateLeaving:
 		return l.scenario.packet(c, f)
@@ -100,24 +157,42 @@ func (c *client) connack(l *loop, f codec.Frame) error {
 	if f.Type != codec.TypeConnack {
 		return fmt.Errorf("%s instead of CONNACK", f.Type)
 	}
-	if err := p.Parse(codec.V311, f.Flags, f.Body); err != nil {
+	if err := p.Parse(l.version, f.Flags, f.Body); err != nil {
 		return err
 	}
-	if p.Return != codec.Accepted {
+	switch {
+	case p.Return != codec.Accepted:
 		return fmt.Errorf("connection refused: %s", p.Return)
+	case p.Reason != codec.Success:
+		return fmt.Errorf("connection refused: %s", p.Reason)
 	}
 	l.started--
-	c.present = p.SessionPresent
-	if c.filter == "" {
+	c.present, c.receives = p.SessionPresent, receiveMax
+	if p.Properties.Has(codec.PropReceiveMaximum) {
+		c.receives = p.Properties.ReceiveMaximum
+	}
+	if p.Properties.Has(codec.PropServerKeepAlive) {
+		c.keepAlive = p.Properties.ServerKeepAlive // [MQTT-3.2.2-21]
+	}
+	if c.filter == "" && len(c.filters) == 0 {
 		c.state = stateReady
 		return l.scenario.ready(c)
 	}
 	c.state = stateSubscribing
-	if !c.durable {
-		c.subscribe()
+	if !c.durable || c.filter == "" {
+		c.subscribe(l)
 		l.touch(c)
 	}
 	return nil
+}
+
+// dismissed is what a broker's DISCONNECT, which MQTT 5.0 has, says.
+func (c *client) dismissed(l *loop, f codec.Frame) error {
+	var p codec.Disconnect
+	if err := p.Parse(l.version, f.Flags, f.Body); err != nil {
+		return err
+	}
+	return fmt.Errorf("disconnected by the broker: %s", p.Reason)
 }
 
 func (c *client) suback(l *loop, f codec.Frame) error {
@@ -125,11 +200,23 @@ func (c *client) suback(l *loop, f codec.Frame) error {
 	if f.Type != codec.TypeSuback {
 		return fmt.Errorf("%s instead of SUBACK", f.Type)
 	}
-	if err := p.Parse(codec.V311, f.Flags, f.Body); err != nil {
+	if err := p.Parse(l.version, f.Flags, f.Body); err != nil {
 		return err
 	}
-	if len(p.Reasons) != 1 || p.Reasons[0] != codec.ReasonCode(c.qos) {
-		return fmt.Errorf("subscription to %s with QoS %d refused: SUBACK %v", c.filter, c.qos, p.Reasons)
+	asked := c.wanted()
+	if len(p.Reasons) != len(asked) {
+		return fmt.Errorf("SUBACK with %d answers to %d filters", len(p.Reasons), len(asked))
+	}
+	for i, reason := range p.Reasons {
+		if reason != codec.ReasonCode(c.qos) {
+			return fmt.Errorf("subscription to %s with QoS %d refused: SUBACK %v", asked[i], c.qos, reason)
+		}
+	}
+	c.subscribed += len(asked)
+	if c.subscribed < len(c.filters) {
+		c.subscribe(l)
+		l.touch(c)
+		return nil
 	}
 	c.state = stateReady
 	return l.scenario.ready(c)

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -110,20 +109,17 @@ func (x *collection) packet(c *client, f codec.Frame) error {
 		x.aside++
 		return nil
 	}
-	if len(f.Body) < 2 {
-		return fmt.Errorf("PUBLISH of %d bytes", f.Size)
-	}
-	end := 2 + int(binary.BigEndian.Uint16(f.Body))
-	if len(f.Body) < end+2 {
-		return fmt.Errorf("PUBLISH of %d bytes with a topic of %d", f.Size, end-2)
+	topic, id, payload, err := cutPublish(x.loop.version, f)
+	if err != nil {
+		return err
 	}
 	if qos == codec.QoS1 {
-		c.out = codec.AppendPubackShort(c.out, codec.TypePuback, binary.BigEndian.Uint16(f.Body[end:]))
+		c.out = codec.AppendPubackShort(c.out, codec.TypePuback, id)
 		x.loop.touch(c)
 	}
-	publisher, seq, ok := readStamp(f.Body[end+2:])
+	publisher, seq, ok := readStamp(payload)
 	if !ok || qos != codec.QoS1 || publisher >= x.publishers || seq >= tallyMax ||
-		x.belongs != nil && !x.belongs(c.index, retain, f.Body[2:end], publisher, seq) {
+		x.belongs != nil && !x.belongs(c.index, retain, topic, publisher, seq) {
 		x.faults.stray++
 		return nil
 	}

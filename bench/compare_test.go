@@ -24,14 +24,14 @@ const hostile = `x"><script>alert(1)</script>|b`
 // there.
 func sampleComparison() *comparison {
 	good := func(rate, cpu float64) columnResult {
-		run := runResult{Rate: rate, CPU: cpu, LoaderCPU: 0.125, LoaderUse: 0.5, P99: 1500 * time.Microsecond, Units: 7}
+		run := roundResult{Rate: rate, CPU: cpu, LoaderCPU: 0.125, LoaderUse: 0.5, P99: 1500 * time.Microsecond, Units: 7}
 		slow, fast := run, run
 		slow.Rate, fast.Rate = rate/2, rate*1.1
-		return columnResult{Runs: []runResult{run, slow, fast}}
+		return columnResult{Runs: []roundResult{run, slow, fast}}
 	}
 	lossy := good(250_000, 4)
 	lossy.Runs[1].Faults.Lost, lossy.Faults.Lost = 7, 7
-	idle := func(bytes float64) columnResult { return columnResult{Runs: []runResult{{Bytes: bytes}}} }
+	idle := func(bytes float64) columnResult { return columnResult{Runs: []roundResult{{Bytes: bytes}}} }
 	return &comparison{
 		Format: resultsFormat, Machine: thisMachine(), Rounds: 3, Seconds: 0.5, Payload: payloadSize,
 		Peers: []measured{

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -40,7 +41,8 @@ func (a *arrivals) ended(c *client) error                 { return fmt.Errorf("c
 // message to it, waits for that message, and leaves.
 type churn struct {
 	loop    *loop
-	bare    bool // they leave as soon as they are there
+	root    string // of the topics; empty: bench
+	bare    bool   // they leave as soon as they are there
 	places  []place
 	present int    // places that are taken
 	closing bool   // nobody takes a place that gets free
@@ -70,7 +72,7 @@ func (x *churn) open(l *loop) {
 	for i := range x.places {
 		c := &client{index: i}
 		if !x.bare {
-			c.filter = fmt.Sprintf("bench/%04d", i)
+			c.filter = fmt.Sprintf("%s/%04d", cmp.Or(x.root, "bench"), i)
 		}
 		x.name(c)
 		l.open(c)
@@ -90,7 +92,7 @@ func (x *churn) ready(c *client) error {
 	binary.LittleEndian.PutUint32(payload[4:], payloadMark)
 	binary.LittleEndian.PutUint64(payload[8:], x.places[c.index].cycle)
 	d := codec.Delivery{Topic: []byte(c.filter), Payload: payload[:]}
-	c.out = codec.AppendDelivery(c.out, codec.V311, &d)
+	c.out = codec.AppendDelivery(c.out, x.loop.version, &d)
 	x.loop.touch(c)
 	return nil
 }
@@ -100,7 +102,7 @@ func (x *churn) packet(c *client, f codec.Frame) error {
 	if f.Type != codec.TypePublish {
 		return fmt.Errorf("unexpected %s", f.Type)
 	}
-	if err := m.Parse(codec.V311, f.Flags, f.Body); err != nil {
+	if err := m.Parse(x.loop.version, f.Flags, f.Body); err != nil {
 		return err
 	}
 	p := &x.places[c.index]

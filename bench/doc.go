@@ -4,6 +4,11 @@
 //
 // # What it is
 //
+// gannet bench run loads a broker that runs already with one scenario, by name or from
+// a file, for as long as one likes: fleets of clients with a window or by the clock,
+// connections that come, stay and come back, and what a broker keeps. The others below
+// start brokers themselves and compare them.
+//
 // gannet bench load starts brokers in turn, each fresh for each run and alone on
 // the machine as far as this command can tell, drives the same scenarios against
 // them and prints the medians of all rounds side by side. gannet bench idle opens
@@ -46,7 +51,9 @@
 // The loop is closed: a publisher may have a window of messages under way, and a
 // message leaves the window when every receiver has it and, with QoS 1 and 2, the
 // broker has acknowledged it. A broker is never measured by how fast it can drop.
-// The paced scenario alone is open: it sends by the clock, whatever comes back.
+// The paced scenario, and those of run with a rate, are open: they send by the clock,
+// whatever comes back. Those of run take the latency from the time at which a message
+// was to leave, so that nothing is left out when a broker, or the loader, pauses.
 //
 // Rates count what was delivered. Processor time for each message is that of the
 // whole broker process, user and system, over messages in plus messages out.
@@ -66,10 +73,15 @@
 //
 // # What it is not
 //
-// It is not a conformance test, it does not simulate networks, and it refuses to
-// load another machine: processor time is read from this one's process table, and
+// It is not a conformance test, and it does not simulate networks. It refuses to load
+// another machine unless told that its broker is the user's: a load is an attack on
+// anybody else's. Processor time is read from the process table of this machine, and
 // that is Linux's. Elsewhere the package compiles and says so.
 //
 // It imports codec for everything but the bodies of PUBLISH packets, which it
-// writes and reads by itself to stay cheap.
+// writes and reads by itself to stay cheap, and router to know who hears whom.
+//
+// Its histograms are its own. They are built as HdrHistogram's are, with buckets of at
+// most 1/64 of their values, and record in 1.4 to 3 ns where hdrhistogram-go takes 4 to 8;
+// --json has every bucket, so that those of several runs can be added up exactly.
 package bench

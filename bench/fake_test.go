@@ -34,6 +34,11 @@ func startFake(t *testing.T, tamper func(n int, deliver func([]byte), payload []
 // startFakeOver is startFake with something between packets and sockets.
 func startFakeOver(t *testing.T, tamper func(n int, deliver func([]byte), payload []byte), over func(net.Conn) (net.Conn, error)) netip.AddrPort {
 	t.Helper()
+	return newFake(t, tamper, over).listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func newFake(t *testing.T, tamper func(n int, deliver func([]byte), payload []byte), over func(net.Conn) (net.Conn, error)) *fakeBroker {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -41,17 +46,22 @@ func startFakeOver(t *testing.T, tamper func(n int, deliver func([]byte), payloa
 	f := &fakeBroker{listener: l, over: over, tamper: tamper, conns: map[net.Conn]bool{}, subscribers: map[string]net.Conn{}}
 	f.wait.Go(f.accept)
 	t.Cleanup(f.stop)
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	return f
 }
 
 func (f *fakeBroker) stop() {
 	f.listener.Close()
+	f.hangUp()
+	f.wait.Wait()
+}
+
+// hangUp closes all connections that there are.
+func (f *fakeBroker) hangUp() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	for c := range f.conns {
 		c.Close()
 	}
-	f.mu.Unlock()
-	f.wait.Wait()
 }
 
 func (f *fakeBroker) accept() {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -15,6 +14,7 @@ type feedSpec struct {
 	window     int // PUBLISH packets that one publisher may have unacknowledged
 	payload    int // bytes, at least stampSize
 	retain     bool
+	bare       bool   // without a payload: what was retained is taken back
 	total      uint64 // messages of all publishers together; 0: until told to stop
 	topic      func(dst []byte, publisher int, seq uint64) []byte
 }
@@ -99,19 +99,24 @@ func (x *feed) finished() bool { return x.acked == x.spec.total }
 
 func (x *feed) progress() uint64 { return x.acked }
 
-func (x *feed) ready(*client) error {
+func (x *feed) ready(c *client) error {
 	x.readyCount++
+	x.feeders[c.index].answers.narrow(c.receives)
 	return nil
 }
 
 func (x *feed) ended(c *client) error { return fmt.Errorf("client %s left", c.id) }
 
 func (x *feed) packet(c *client, f codec.Frame) error {
-	if f.Type != codec.TypePuback || len(f.Body) != 2 {
+	id, refused, err := cutAck(x.loop.version, f)
+	if err != nil || f.Type != codec.TypePuback {
 		return fmt.Errorf("unexpected %s of %d bytes", f.Type, f.Size)
 	}
+	if refused {
+		x.faults.refused++
+	}
 	p := &x.feeders[c.index]
-	seq := p.answers.numbered(binary.BigEndian.Uint16(f.Body))
+	seq := p.answers.numbered(id)
 	if !p.answers.receive(seq) {
 		x.faults.unasked++
 		return nil
@@ -145,6 +150,9 @@ func (x *feed) publish(p *feeder, now time.Duration) {
 	x.topic = x.spec.topic(x.topic[:0], c.index, seq)
 	putStamp(x.payload, c.index, seq)
 	d := codec.Delivery{Topic: x.topic, Payload: x.payload, QoS: codec.QoS1, PacketID: packetID(seq), Retain: x.spec.retain}
-	c.out = codec.AppendDelivery(c.out, codec.V311, &d)
+	if x.spec.bare {
+		d.Payload = nil
+	}
+	c.out = codec.AppendDelivery(c.out, x.loop.version, &d)
 	x.sent++
 }

@@ -88,6 +88,33 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 		{"store", "queue -n 0", "n: 0"},
 		{"store", "queue --settle -1s", "settle: -1s"},
 		{"store", "queue --broker gannet-sync,mosquitto", "broker: one at a time"},
+		{"run", "", "gannet bench run SCENARIO"},
+		{"run", "p2p 127.0.0.1:1 again", "gannet bench run SCENARIO"},
+		{"run", "p2q", `there is no scenario "p2q"`},
+		{"run", "none.yaml", "none.yaml"},
+		{"run", "p2p 192.0.2.1:1883", "192.0.2.1 is not a loopback address"},
+		{"run", "p2p --remote-broker-is-mine --source 127.0.0.1 [2001:db8::1]:1883", "127.0.0.1 cannot connect"},
+		{"run", "p2p http://127.0.0.1:80", "http is none of"},
+		{"run", "p2p 127.0.0.1:0", "port"},
+		{"run", "p2p mqtt://127.0.0.1/path", "path"},
+		{"run", "p2p --payload 15", "payload: 15"},
+		{"run", "p2p --qos 3", "qos: 3"},
+		{"run", "p2p --rate -1", "rate: -1"},
+		{"run", "p2p --rate NaN", "rate: NaN"},
+		{"run", "p2p --arrivals bursts", `arrivals: "bursts"`},
+		{"run", "p2p --seconds 0", "seconds: 0"},
+		{"run", "p2p --connections 5", "connections: the scenario p2p has no such number"},
+		{"run", "storm --rate 5", "rate: the scenario storm has no such number"},
+		{"run", "p2p --restart true", "restart: the scenario p2p"},
+		{"run", "p2p --mqtt 4.0", `mqtt: "4.0"`},
+		{"run", "p2p --password x", "password"},
+		{"run", "p2p --insecure", "mqtts://"},
+		{"run", "p2p --cert x mqtts://127.0.0.1", "cert, key"},
+		{"run", "p2p --cafile no-such-file mqtts://127.0.0.1", "cafile"},
+		{"run", "p2p --source elsewhere", `source: "elsewhere"`},
+		{"run", "p2p --prefix a/+", "prefix"},
+		{"run", "p2p --connect-rate 0.5", "connect-rate: 0.5"},
+		{"run", "p2p --pid -2", "pid: -2"},
 		{"both", "", `"both"`},
 	}
 	for _, tt := range tests {
@@ -105,7 +132,7 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 }
 
 func TestHelpIsASuccess(t *testing.T) {
-	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "compare -h", "compare --list", "secure -h", "secure --list", "durable -h", "store --help", "store queue -h"} {
+	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "compare -h", "compare --list", "secure -h", "secure --list", "durable -h", "store --help", "store queue -h", "run -h", "run --list"} {
 		var stdout, stderr bytes.Buffer
 		if status := Main(strings.Fields(args), &stdout, &stderr); status != statusOK || stdout.Len() == 0 || stderr.Len() != 0 {
 			t.Errorf("%q: status %d, %d bytes of help, complaint %q", args, status, stdout.Len(), &stderr)
@@ -118,6 +145,13 @@ func TestHelpIsASuccess(t *testing.T) {
 
 func TestCatalogNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
+	for _, e := range runCatalog() {
+		if seen[e.name] || strings.ContainsAny(e.name, ",. /") || e.about == "" || e.run == nil {
+			t.Errorf("scenario %q of run", e.name)
+		}
+		seen[e.name] = true
+	}
+	clear(seen)
 	for _, e := range catalog() {
 		if seen[e.name] || e.name == "all" || strings.ContainsAny(e.name, ", ") || e.about == "" {
 			t.Errorf("scenario %q", e.name)

@@ -49,6 +49,30 @@ func (h *histogram) quantile(q float64) time.Duration {
 // reset forgets everything.
 func (h *histogram) reset() { *h = histogram{} }
 
+// take adds to h what from has recorded, and resets from.
+func (h *histogram) take(from *histogram) {
+	if from.total == 0 {
+		return
+	}
+	for i, n := range &from.buckets {
+		h.buckets[i] += n
+	}
+	h.total += from.total
+	from.reset()
+}
+
+// counts returns the upper edge of every bucket that is not empty, in nanoseconds, and
+// how many durations it has: all there is to know, so that histograms of several runs
+// can be added up.
+func (h *histogram) counts() (pairs [][2]uint64) {
+	for i, n := range &h.buckets {
+		if n > 0 {
+			pairs = append(pairs, [2]uint64{uint64(upperEdge(i)), n})
+		}
+	}
+	return pairs
+}
+
 // bucketOf maps a value of k bits to its highest 7 bits, offset by 64 for each of
 // the k-7 bits that were cut off. Small values are their own bucket.
 func bucketOf(d time.Duration) int {

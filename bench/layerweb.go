@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha1" // what RFC 6455 asks for; it protects nothing
 	"crypto/subtle"
@@ -21,6 +22,8 @@ type webClients struct {
 	// for the sake of proxies that believe what strangers write; there is none here,
 	// and a broker has the same work with any key.
 	mask [1 << 10]byte
+	host string // of the handshake; empty: localhost
+	path string // of it; empty: /mqtt
 }
 
 func newWebClients() *webClients {
@@ -46,7 +49,7 @@ type webLayer struct {
 
 const (
 	headMax  = 8 << 10 // bytes of the answer to the handshake
-	frameMax = 1 << 20 // bytes of one frame's payload
+	frameMax = 2 << 20 // bytes of one frame's payload
 )
 
 // The opcodes of RFC 6455, section 5.2.
@@ -62,7 +65,7 @@ func (w *webLayer) begin(wire []byte) ([]byte, error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	w.key = base64.StdEncoding.EncodeToString(nonce[:])
-	return append(wire, "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+	return append(wire, "GET "+cmp.Or(w.clients.path, "/mqtt")+" HTTP/1.1\r\nHost: "+cmp.Or(w.clients.host, "localhost")+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: "+w.key+"\r\n\r\n"...), nil
 }
 

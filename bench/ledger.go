@@ -10,6 +10,11 @@ type faults struct {
 	reordered uint64 // received after one that the same publisher had sent later [MQTT-4.6.0-6]
 	stray     uint64 // not from this run, or not with the promised QoS or size
 	unasked   uint64 // acknowledgements of messages that were not under way
+
+	// Of gannet bench run.
+	unanswered uint64 // messages that were never acknowledged
+	refused    uint64 // messages that MQTT 5.0 has a reason for not taking
+	tardy      uint64 // received after they had been given up, and counted as lost
 }
 
 func (f *faults) add(g faults) {
@@ -18,20 +23,31 @@ func (f *faults) add(g faults) {
 	f.reordered += g.reordered
 	f.stray += g.stray
 	f.unasked += g.unasked
+	f.unanswered += g.unanswered
+	f.refused += g.refused
+	f.tardy += g.tardy
 }
 
 func (f *faults) any() bool { return *f != faults{} }
 
+// fault is a kind of fault and how often it happened.
+type fault struct {
+	n    uint64
+	name string
+}
+
+func (f *faults) kinds() []fault {
+	return []fault{
+		{f.lost, "lost"}, {f.duplicate, "duplicate"}, {f.reordered, "reordered"},
+		{f.stray, "stray"}, {f.unasked, "acknowledged unasked"},
+		{f.unanswered, "unacknowledged"}, {f.refused, "refused"}, {f.tardy, "after they were given up"},
+	}
+}
+
 // String names what is not zero, such as "3 lost, 1 duplicate".
 func (f faults) String() string {
 	text := ""
-	for _, part := range []struct {
-		n    uint64
-		name string
-	}{
-		{f.lost, "lost"}, {f.duplicate, "duplicate"}, {f.reordered, "reordered"},
-		{f.stray, "stray"}, {f.unasked, "acknowledged unasked"},
-	} {
+	for _, part := range f.kinds() {
 		if part.n == 0 {
 			continue
 		}
@@ -74,6 +90,22 @@ func newFlow(window, receivers int) flow {
 		receivers: uint32(receivers),
 		lacking:   make([]uint32, size),
 	}
+}
+
+// narrow makes the window no wider than limit.
+func (f *flow) narrow(limit uint16) { f.window = min(f.window, uint64(limit)) }
+
+// giveUp takes what is under way below a sequence number for lost, and returns how many
+// deliveries that are.
+func (f *flow) giveUp(below uint64) (n uint64) {
+	for seq := f.base; seq < below; seq++ {
+		n += uint64(f.lacking[seq&f.mask])
+		f.lacking[seq&f.mask] = 0
+	}
+	for f.base < f.next && f.lacking[f.base&f.mask] == 0 {
+		f.base++
+	}
+	return n
 }
 
 // open says whether another message may be sent.

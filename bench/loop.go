@@ -33,6 +33,13 @@ type scenario interface {
 	ended(c *client) error
 }
 
+// survivor is a scenario that goes on when a connection fails.
+type survivor interface {
+	// lost follows the end of a connection that was not asked for. c may be reopened.
+	// The result ends the run unless it is nil.
+	lost(c *client, err error) error
+}
+
 // loop drives the connections of one run. It is owned by one goroutine, the one
 // that calls turn.
 type loop struct {
@@ -48,6 +55,9 @@ type loop struct {
 	in       []byte
 	raw      []byte        // what a read brings below a layer; nil without
 	connect  codec.Connect // scratch for encoding
+	version  codec.Version
+	dialed   time.Duration // when a paced loop may dial next
+	largest  uint32        // bytes of a packet
 }
 
 // newLoop makes a loop without connections to t. close must be called.
@@ -56,11 +66,20 @@ func newLoop(t target, s scenario) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{target: t, scenario: s, poll: poll, base: time.Now(), in: make([]byte, readSize)}
+	l := &loop{
+		target: t, scenario: s, poll: poll, base: time.Now(), in: make([]byte, readSize),
+		version: t.how.protocol(), largest: readSize,
+	}
 	if t.layer != nil {
 		l.raw = make([]byte, readSize)
 	}
 	return l, nil
+}
+
+// admit has packets of up to size bytes read.
+func (l *loop) admit(size int) {
+	l.largest = uint32(max(readSize, size))
+	l.in = make([]byte, readSize+int(l.largest))
 }
 
 // clock reads the time into l.now.
@@ -96,8 +115,11 @@ func (l *loop) turn(timeout time.Duration) error {
 	if err := l.dial(); err != nil {
 		return err
 	}
-	if len(l.touched) > 0 {
+	switch {
+	case len(l.touched) > 0:
 		timeout = 0
+	case l.paced() && len(l.waiting) > 0:
+		timeout = min(timeout, l.dialed-l.now)
 	}
 	n, err := l.poll.wait(timeout)
 	if err != nil {
@@ -112,19 +134,53 @@ func (l *loop) turn(timeout time.Duration) error {
 		}
 		if input {
 			if err := l.read(c); err != nil {
-				return c.failure(err)
+				if err := l.fail(c, err); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return l.flush()
 }
 
+// paced says whether connections are begun by the clock.
+func (l *loop) paced() bool { return l.target.how != nil && l.target.how.rate > 0 }
+
+// mayDial says whether another connection may be begun, and counts it.
+func (l *loop) mayDial() bool {
+	if l.started >= l.target.how.mostDialing() {
+		return false
+	}
+	if !l.paced() {
+		return true
+	}
+	if now := l.clock(); now < l.dialed {
+		return false
+	}
+	l.dialed += time.Duration(float64(time.Second) / l.target.how.rate)
+	return true
+}
+
+// fail ends a connection that went wrong, and the run unless the scenario can do
+// without it.
+func (l *loop) fail(c *client, err error) error {
+	s, able := l.scenario.(survivor)
+	if !able {
+		return c.failure(err)
+	}
+	if c.state == stateConnecting {
+		l.started--
+	}
+	l.shut(c)
+	return s.lost(c, err)
+}
+
 // dial connects waiting clients as far as the bound on them allows.
 func (l *loop) dial() error {
-	for len(l.waiting) > 0 && l.started < dialing {
+	for len(l.waiting) > 0 && l.mayDial() {
 		c := l.waiting[len(l.waiting)-1]
 		l.waiting = l.waiting[:len(l.waiting)-1]
-		fd, err := dialSocket(l.target.addr)
+		fd, err := dialSocket(l.target.addr, l.target.how.source(int(c.token)), c.gulp)
 		if err != nil {
 			return err
 		}
@@ -134,7 +190,10 @@ func (l *loop) dial() error {
 		}
 		l.started++
 		if err := c.begin(l, fd); err != nil {
-			return c.failure(err)
+			if err := l.fail(c, err); err != nil {
+				return err
+			}
+			continue
 		}
 		l.touch(c)
 	}
@@ -149,6 +208,9 @@ func (l *loop) read(c *client) error {
 	room := l.in[kept:]
 	if c.layer != nil {
 		room = l.raw
+	}
+	if c.gulp > 0 && c.deaf {
+		room = room[:min(c.gulp, len(room))]
 	}
 	n, again, err := readSocket(c.fd, room)
 	switch {
@@ -167,7 +229,7 @@ func (l *loop) read(c *client) error {
 	}
 	l.clock()
 	for {
-		f, _, err := codec.Next(rest, readSize)
+		f, _, err := codec.Next(rest, l.largest)
 		if err != nil {
 			return err
 		}
@@ -223,7 +285,7 @@ func (l *loop) shut(c *client) {
 	if c.layer != nil {
 		c.layer.end()
 	}
-	c.fd, c.blocked, c.layer = -1, false, nil
+	c.fd, c.blocked, c.deaf, c.layer = -1, false, false, nil
 	c.out, c.wire, c.partial = c.out[:0], c.wire[:0], c.partial[:0]
 }
 
@@ -233,7 +295,9 @@ func (l *loop) flush() error {
 		c := l.touched[i]
 		c.touched = false
 		if err := l.write(c); err != nil {
-			return c.failure(err)
+			if err := l.fail(c, err); err != nil {
+				return err
+			}
 		}
 	}
 	l.touched = l.touched[:0]
@@ -283,7 +347,13 @@ func (l *loop) await(c *client, room bool) error {
 		return nil
 	}
 	c.blocked = room
-	return l.poll.modify(c.fd, c.token, room)
+	return l.poll.modify(c.fd, c.token, !c.deaf, room)
+}
+
+// deafen has the poller not report input on c any more.
+func (l *loop) deafen(c *client) error {
+	c.deaf = true
+	return l.poll.modify(c.fd, c.token, false, c.blocked)
 }
 
 // close closes every connection.

@@ -20,6 +20,7 @@ const (
 
 const usage = `gannet bench measures brokers on this machine.
 
+  gannet bench run [flags]             a scenario against a broker that runs: run SCENARIO [HOST:PORT]
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
   gannet bench compare [flags]         brokers side by side: a report with charts
@@ -69,6 +70,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		name, args = args[0], args[1:]
 	}
 	switch name {
+	case "run":
+		o, err := runOptionsOf(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return runBroker(ctx, o, stdout, stderr)
 	case "load":
 		o, err := loadOptions(args, stdout)
 		if err != nil {
@@ -127,7 +134,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write run, load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.

@@ -14,6 +14,7 @@ type target struct {
 	addr  netip.AddrPort
 	pid   int
 	layer func() layer // makes what lies below the packets of one connection; nil: MQTT over TCP
+	how   *access      // how clients present themselves; nil: as the zero value
 }
 
 // outcome is what one run of one scenario against one broker measured. A unit is a

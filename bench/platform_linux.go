@@ -46,9 +46,12 @@ func (p *poller) add(fd int, token int32) error {
 	return nil
 }
 
-// modify watches fd for input and, if output is set, for room to write.
-func (p *poller) modify(fd int, token int32, output bool) error {
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: token}
+// modify watches fd for input and for room to write, for errors in any case.
+func (p *poller) modify(fd int, token int32, input, output bool) error {
+	event := syscall.EpollEvent{Fd: token}
+	if input {
+		event.Events |= syscall.EPOLLIN
+	}
 	if output {
 		event.Events |= syscall.EPOLLOUT
 	}
@@ -82,9 +85,14 @@ func (p *poller) ready(i int) (token int32, input, output bool) {
 
 func (p *poller) close() { syscall.Close(p.fd) }
 
-// dialSocket begins a connection. It need not be there yet: until then, writeSocket
-// wants to be called again.
-func dialSocket(addr netip.AddrPort) (fd int, err error) {
+// bindNoPort is IP_BIND_ADDRESS_NO_PORT, Linux 4.2: the port is chosen when the other
+// end is known, so that each source address has all ports for each destination.
+const bindNoPort = 24
+
+// dialSocket begins a connection, from a source address if one is given, with a receive
+// buffer of about a size if that is not 0. It need not be there yet: until then,
+// writeSocket wants to be called again.
+func dialSocket(addr netip.AddrPort, source netip.Addr, buffer int) (fd int, err error) {
 	family := syscall.AF_INET
 	if addr.Addr().Is6() {
 		family = syscall.AF_INET6
@@ -96,6 +104,17 @@ func dialSocket(addr netip.AddrPort) (fd int, err error) {
 	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
 		syscall.Close(fd)
 		return -1, fmt.Errorf("socket: no delay: %w", err)
+	}
+	if buffer > 0 {
+		// The kernel has a smallest size of its own.
+		_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, buffer)
+	}
+	if source.IsValid() {
+		_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, bindNoPort, 1) // without it, ports are fewer
+		if err := syscall.Bind(fd, socketAddress(netip.AddrPortFrom(source, 0))); err != nil {
+			syscall.Close(fd)
+			return -1, fmt.Errorf("source address %s: %w", source, err)
+		}
 	}
 	if err := syscall.Connect(fd, socketAddress(addr)); err != nil && err != syscall.EINPROGRESS {
 		syscall.Close(fd)
@@ -157,6 +176,15 @@ func raiseDescriptors() {
 	limit.Cur = limit.Max
 	// Without it, large scenarios fail with a message of their own.
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// descriptorLimit returns how many descriptors this process may have.
+func descriptorLimit() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return connectionsMax
+	}
+	return int(min(limit.Cur, clientsMax))
 }
 
 // detach keeps a terminal's Ctrl-C from the broker, which this process ends itself,

@@ -49,14 +49,14 @@ type results struct {
 }
 
 type columnResult struct {
-	Runs    []runResult `json:"runs,omitempty"`
-	Failed  []string    `json:"failed,omitempty"` // the errors of runs without a figure
-	Faults  faultCounts `json:"faults"`           // of all runs
-	Lacking string      `json:"lacking,omitempty"`
+	Runs    []roundResult `json:"runs,omitempty"`
+	Failed  []string      `json:"failed,omitempty"` // the errors of runs without a figure
+	Faults  faultCounts   `json:"faults"`           // of all runs
+	Lacking string        `json:"lacking,omitempty"`
 }
 
-// runResult is one run; see outcome.
-type runResult struct {
+// roundResult is one run; see outcome.
+type roundResult struct {
 	Rate      float64       `json:"rate"`
 	CPU       float64       `json:"cpu_us"`
 	LoaderCPU float64       `json:"loader_cpu_us"`
@@ -80,7 +80,7 @@ func countsOf(f faults) faultCounts {
 }
 
 func (f faultCounts) faults() faults {
-	return faults{f.Lost, f.Duplicate, f.Reordered, f.Stray, f.Unasked}
+	return faults{lost: f.Lost, duplicate: f.Duplicate, reordered: f.Reordered, stray: f.Stray, unasked: f.Unasked}
 }
 
 // addRows takes what a suite has measured.
@@ -97,7 +97,7 @@ func (c *comparison) addRows(rows []row) {
 func (c *column) result() (r columnResult) {
 	r.Faults, r.Lacking = countsOf(c.faults), c.lacking
 	for _, o := range c.outcomes {
-		r.Runs = append(r.Runs, runResult{o.rate, o.serverCPU, o.loaderCPU, o.loaderUse, o.p99, o.rss, o.total, countsOf(o.faults)})
+		r.Runs = append(r.Runs, roundResult{o.rate, o.serverCPU, o.loaderCPU, o.loaderUse, o.p99, o.rss, o.total, countsOf(o.faults)})
 	}
 	for _, err := range c.failed {
 		r.Failed = append(r.Failed, err.Error())
@@ -219,7 +219,7 @@ func (c *comparison) writeCSV(w io.Writer) error {
 }
 
 // csv returns the line of a run that begins with start.
-func (r *runResult) csv(start []string) []string {
+func (r *roundResult) csv(start []string) []string {
 	status := statusDone
 	if f := r.Faults.faults(); f.any() {
 		status = statusFaulty

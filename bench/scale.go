@@ -25,7 +25,7 @@ type scaleOptions struct {
 	wildcards int
 	receivers int
 	loops     int
-	rate      int           // messages a second beside the crowd
+	rate      int           // messages a second beside the population
 	length    time.Duration // of that
 	memory    int64         // bytes that may be used; 0: unknown, not judged
 	json      string        // file; empty: none
@@ -236,9 +236,9 @@ func scaleConnected(ctx context.Context, s *scaleRun) error {
 	return nil
 }
 
-// arrived returns a crowd of connected Sessions, and notes what one costs.
-func (s *scaleRun) arrived(ctx context.Context) (*crowd, error) {
-	f := newCrowd(s.loops, s.sessions)
+// arrived returns a population of connected Sessions, and notes what one costs.
+func (s *scaleRun) arrived(ctx context.Context) (*population, error) {
+	f := newPopulation(s.loops, s.sessions)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, appendCommand); err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (s *scaleRun) arrived(ctx context.Context) (*crowd, error) {
 
 // scaleParked holds Sessions whose clients have gone, and publishes beside them.
 func scaleParked(ctx context.Context, s *scaleRun) error {
-	f := newCrowd(s.loops, s.sessions)
+	f := newPopulation(s.loops, s.sessions)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, appendCommand); err != nil {
 		return err
@@ -266,8 +266,8 @@ func scaleParked(ctx context.Context, s *scaleRun) error {
 	return err
 }
 
-// publishBeside measures messages beside a crowd that is silent, with the collector at rest and at work.
-func (s *scaleRun) publishBeside(ctx context.Context, f *crowd) error {
+// publishBeside measures messages beside a population that is silent, with the collector at rest and at work.
+func (s *scaleRun) publishBeside(ctx context.Context, f *population) error {
 	quiet, err := f.beside(ctx, s.rate, s.length)
 	if err != nil {
 		return err
@@ -308,7 +308,7 @@ const fanoutRounds = 3
 // scaleFanout sends one message to many.
 func scaleFanout(ctx context.Context, s *scaleRun) error {
 	const topic = "bench/everybody"
-	f := newCrowd(s.loops, s.receivers)
+	f := newPopulation(s.loops, s.receivers)
 	before, began := liveHeap(), time.Now()
 	if err := f.arrive(ctx, codec.QoS1, func(dst []byte, _ int) []byte { return append(dst, topic...) }); err != nil {
 		return err

@@ -87,7 +87,7 @@ func TestScaleEndsEarly(t *testing.T) {
 }
 
 func TestCrowdNoticesWhatIsMissing(t *testing.T) {
-	f := newCrowd(2, 3)
+	f := newPopulation(2, 3)
 	if err := f.arrive(t.Context(), codec.QoS0, appendCommand); err != nil {
 		t.Fatal(err)
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/gannetmq/gannet/engine/session"
 )
 
-// crowd is a broker in this process and its clients, without a network between them: loops that are turned by hand, and
+// population is a broker in this process and its clients, without a network between them: loops that are turned by hand, and
 // far ends that swallow what is written to them. What the operating system adds to a connection is not here, and
 // neither is what other cores do at the same time. Not safe for concurrent use.
-type crowd struct {
+type population struct {
 	rig *fake.Rig[*broker.Loop]
 	b   *broker.Broker
 	lst *broker.Listener
@@ -39,12 +39,12 @@ const (
 // crowdBatch is how many clients act before the loops have a turn.
 const crowdBatch = 64
 
-// crowdEpoch is when a crowd begins, in milliseconds. Its time stands still unless something is said to take time.
+// crowdEpoch is when a population begins, in milliseconds. Its time stands still unless something is said to take time.
 const crowdEpoch session.Time = 1_700_000_000_000
 
-func newCrowd(loops, clients int) *crowd {
+func newPopulation(loops, clients int) *population {
 	b := broker.New(broker.DefaultOptions(), nil, slog.New(slog.DiscardHandler))
-	return &crowd{
+	return &population{
 		rig: fake.NewRig(loops, crowdEpoch, b.NewLoop),
 		b:   b,
 		lst: &broker.Listener{Name: "fake", Policy: session.Policy{AllowAnonymous: true, NewClientID: broker.NewClientID}},
@@ -52,10 +52,10 @@ func newCrowd(loops, clients int) *crowd {
 	}
 }
 
-func (f *crowd) loop(i int) *broker.Loop { return f.rig.Loops[i%len(f.rig.Loops)] }
+func (f *population) loop(i int) *broker.Loop { return f.rig.Loops[i%len(f.rig.Loops)] }
 
 // everyone calls visit with the index of each client in turn, and lets the loops turn in between.
-func (f *crowd) everyone(ctx context.Context, visit func(i int) error) error {
+func (f *population) everyone(ctx context.Context, visit func(i int) error) error {
 	for i := range f.far {
 		if err := visit(i); err != nil {
 			return err
@@ -72,7 +72,7 @@ func (f *crowd) everyone(ctx context.Context, visit func(i int) error) error {
 }
 
 // arrive has every client connect, with a Session that outlives the connection, and subscribe to a filter.
-func (f *crowd) arrive(ctx context.Context, qos codec.QoS, filter func(dst []byte, i int) []byte) error {
+func (f *population) arrive(ctx context.Context, qos codec.QoS, filter func(dst []byte, i int) []byte) error {
 	var hello, wish, name, topic []byte
 	err := f.everyone(ctx, func(i int) error {
 		name, topic = appendDevice(name[:0], i), filter(topic[:0], i)
@@ -92,7 +92,7 @@ func (f *crowd) arrive(ctx context.Context, qos codec.QoS, filter func(dst []byt
 }
 
 // heard fails unless every client is connected and was written so many bytes.
-func (f *crowd) heard(bytes uint64) error {
+func (f *population) heard(bytes uint64) error {
 	for i := range f.far {
 		if x := &f.far[i]; x.Closed || x.Bytes != bytes {
 			return fmt.Errorf("client %d: %d bytes written, closed %t; want %d bytes and an open connection", i, x.Bytes, x.Closed, bytes)
@@ -102,7 +102,7 @@ func (f *crowd) heard(bytes uint64) error {
 }
 
 // park cuts every connection.
-func (f *crowd) park(ctx context.Context) error {
+func (f *population) park(ctx context.Context) error {
 	return f.everyone(ctx, func(i int) error {
 		f.loop(i).Closed(f.far[i].conn, nil, f.rig.Now)
 		f.far[i].conn = nil
@@ -112,7 +112,7 @@ func (f *crowd) park(ctx context.Context) error {
 
 // takeOver has every client connect anew, to another loop if there are several, while its old connection is still
 // there. The broker must close the old one and hand its Session to the new one [MQTT-3.1.4-3].
-func (f *crowd) takeOver(ctx context.Context) error {
+func (f *population) takeOver(ctx context.Context) error {
 	old, sessions := f.far, f.b.Sessions()
 	f.far = make([]far, len(old))
 	var hello, name []byte
@@ -152,7 +152,7 @@ func (f *crowd) takeOver(ctx context.Context) error {
 
 // spread publishes one message to all clients, who have one subscription that matches it, and returns how long it
 // took until the last of them was written its copy.
-func (f *crowd) spread(topic string, qos codec.QoS) (time.Duration, error) {
+func (f *population) spread(topic string, qos codec.QoS) (time.Duration, error) {
 	p, err := f.newPair()
 	if err != nil {
 		return 0, err
@@ -168,7 +168,7 @@ func (f *crowd) spread(topic string, qos codec.QoS) (time.Duration, error) {
 }
 
 // acknowledge has every client acknowledge its first QoS 1 delivery.
-func (f *crowd) acknowledge(ctx context.Context) error {
+func (f *population) acknowledge(ctx context.Context) error {
 	ack := codec.AppendPubackShort(nil, codec.TypePuback, 1)
 	return f.everyone(ctx, func(i int) error {
 		f.loop(i).Data(f.far[i].conn, ack, f.rig.Now)
@@ -176,10 +176,10 @@ func (f *crowd) acknowledge(ctx context.Context) error {
 	})
 }
 
-// pair is a client beside the crowd that publishes to itself over two loops: it comes in through one, and its other half,
+// pair is a client beside the population that publishes to itself over two loops: it comes in through one, and its other half,
 // which hears it, through another.
 type pair struct {
-	f     *crowd
+	f     *population
 	loop  *broker.Loop
 	conn  *broker.Conn
 	end   fake.Transport
@@ -194,7 +194,7 @@ const (
 	pairID    = 1 // Packet Identifier of every PUBLISH: each is acknowledged before the next
 )
 
-func (f *crowd) newPair() (*pair, error) {
+func (f *population) newPair() (*pair, error) {
 	p := &pair{f: f, loop: f.loop(0)}
 	p.sub.Keep = true
 	p.conn = p.loop.Open(&p.end, f.lst, f.rig.Now)
@@ -230,7 +230,7 @@ func (p *pair) exchange(heard func()) error {
 	heard()
 	in := p.sub.In
 	if len(in) != len(p.frame) || p.end.Bytes != acked+pubackSize {
-		return fmt.Errorf("one message beside the crowd: %d bytes came, %d bytes of acknowledgement", len(in), p.end.Bytes-acked)
+		return fmt.Errorf("one message beside the population: %d bytes came, %d bytes of acknowledgement", len(in), p.end.Bytes-acked)
 	}
 	at := 2 + 2 + len(pairTopic) // after the fixed header and the topic
 	p.taken = codec.AppendPubackShort(p.taken[:0], codec.TypePuback, uint16(in[at])<<8|uint16(in[at+1]))
@@ -242,7 +242,7 @@ func (p *pair) exchange(heard func()) error {
 
 // beside publishes rate messages a second for a time, by the clock, and returns how late each was with its subscriber.
 // Meanwhile the time of the broker goes on, too, and its timers tick. The goroutine waits without sleeping.
-func (f *crowd) beside(ctx context.Context, rate int, length time.Duration) (h *histogram, err error) {
+func (f *population) beside(ctx context.Context, rate int, length time.Duration) (h *histogram, err error) {
 	p, err := f.newPair()
 	if err != nil {
 		return nil, err
