@@ -18,6 +18,7 @@ type access struct {
 	sources        []netip.Addr  // taken in turn by the clients; none: the system's choice
 	dialing        int           // clients between connecting and CONNACK; 0: as the constant
 	rate           float64       // connections begun a second; 0: as many as dialing allows
+	first          int           // what {n} is for the first client
 }
 
 // expiryDurable is the Session Expiry Interval of durable clients of MQTT 5.0: what
@@ -58,10 +59,10 @@ func (a *access) present(p *codec.Connect, n int) {
 		return
 	}
 	if p.HasUserName = a.user != ""; p.HasUserName {
-		p.UserName = append(p.UserName[:0], numberedText(a.user, n)...)
+		p.UserName = append(p.UserName[:0], numberedText(a.user, a.first+n)...)
 	}
 	if p.HasPassword = a.password != ""; p.HasPassword {
-		p.Password = append(p.Password[:0], numberedText(a.password, n)...)
+		p.Password = append(p.Password[:0], numberedText(a.password, a.first+n)...)
 	}
 }
 

@@ -29,6 +29,10 @@
 // broker with a lot of one thing, ends it, starts it again, and prints what comes to
 // pass: times, rates, and memory as the kernel counts it.
 //
+// gannet bench agent waits on each of several load machines for gannet bench run
+// --agents, which has no clients itself: it shares them out, has all agents start at one
+// instant, and adds up what they counted. See agentwire.go for what they say to each other.
+//
 // gannet bench scale is a simulation of what no single machine has sockets for: millions of
 // sessions, filters and receivers around the broker's core in this process. gannet bench plan
 // computes machines and settings from measured slopes, and gannet bench cmp builds two

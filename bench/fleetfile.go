@@ -100,6 +100,11 @@ func fileScenario(path string) (runEntry, error) {
 	if err != nil {
 		return runEntry{}, fmt.Errorf("scenario: %w", err)
 	}
+	return textScenario(path, text)
+}
+
+// textScenario makes a scenario of the text of a file.
+func textScenario(path string, text []byte) (runEntry, error) {
 	spec, about, err := parseFleet(path, text)
 	if err != nil {
 		return runEntry{}, err
@@ -111,6 +116,11 @@ func fileScenario(path string) (runEntry, error) {
 			if len(spec.phases) == 0 {
 				spec.phases = r.o.phases()
 			}
+			first, err := r.o.share.fleet(spec)
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			r.target.how.first += first
 			if n, room := spec.clients(), r.room(); n > room {
 				return fmt.Errorf("%s: %d clients, and the limit of open files of this process or the broker allows %d", path, n, room)
 			}

@@ -21,6 +21,7 @@ const (
 const usage = `gannet bench measures brokers on this machine.
 
   gannet bench run [flags]             a scenario against a broker that runs: run SCENARIO [HOST:PORT]
+  gannet bench agent [flags]           waits on one of several load machines for run --agents
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
   gannet bench compare [flags]         brokers side by side: a report with charts
@@ -76,6 +77,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return runBroker(ctx, o, stdout, stderr)
+	case "agent":
+		o, err := agentOptionsOf(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return runAgent(ctx, o, stdout, stderr)
 	case "load":
 		o, err := loadOptions(args, stdout)
 		if err != nil {
@@ -134,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write run, load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write run, agent, load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.

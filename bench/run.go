@@ -21,6 +21,9 @@ func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) err
 		return err
 	}
 	defer files.close()
+	if len(o.agents) > 0 {
+		return runTogether(ctx, o, files, stdout, stderr)
+	}
 	r := newRunner(o, stderr)
 	err = o.scenario.run(ctx, r)
 	r.line.end()
@@ -52,6 +55,10 @@ type runner struct {
 	result *runResult
 	line   *liveLine
 	faults faults // of all stages that are over
+
+	part    *part // of an agent; nil: it is alone
+	stages  int   // begun so far
+	drifted bool  // agents are not at the same point in time any more
 }
 
 func newRunner(o *runOptions, log io.Writer) *runner {
@@ -88,6 +95,7 @@ type stageRun struct {
 	begun        time.Duration
 	next         time.Duration // when the next second is over
 	seconds      int
+	number       int         // of the stage
 	totals       []histogram // as latency
 	atLook, sent uint64      // at the last look
 	looked       time.Duration
@@ -105,6 +113,8 @@ func (r *runner) do(ctx context.Context, l *loop, s *stage) error {
 	}
 	done, sent := s.done(), s.count(s.sent)
 	t.begun, t.looked, t.next = l.now, l.now, l.now+time.Second
+	t.number = r.stages
+	r.stages++
 	t.atLook, t.sent, t.cpu = done, sent, before.broker.cpu
 	pace := s.phase.pace
 	s.phase.pace = func() time.Duration {
@@ -122,6 +132,9 @@ func (r *runner) do(ctx context.Context, l *loop, s *stage) error {
 		r.result.Interrupted = true
 	}
 	t.take()
+	if r.drifted = r.drifted || s.phase.done != nil; r.part != nil {
+		r.part.post(&message{Type: "end", End: &ending{Stage: t.number}})
+	}
 	after, err := r.read(l)
 	if err != nil {
 		return errors.Join(failed, err)
@@ -212,7 +225,9 @@ func (t *stageRun) look() {
 		t.sweep(t.seconds)
 	}
 	t.seconds++
-	if len(t.r.result.Seconds) < secondsMax {
+	if p := t.r.part; p != nil {
+		p.tell(t.number, t.unit, &x, &t.recent)
+	} else if len(t.r.result.Seconds) < secondsMax {
 		t.r.result.Seconds = append(t.r.result.Seconds, x)
 	}
 	t.r.line.show(t.unit, &x)

@@ -152,23 +152,33 @@ func runCrowd(ctx context.Context, r *runner, x *crowd, steps []int, settle time
 		return err
 	}
 	defer l.close()
+	x.loop = l
+	had := 0
 	for _, n := range steps {
+		r.drifted = true // they are together, but the sum is needed
+		all, err := r.meet(ctx, l, n, x.pace, x.ping)
+		if err != nil {
+			return err
+		}
 		rss := r.rss()
-		had := x.present
 		x.grow(l, n)
 		name := "connect"
 		if len(steps) > 1 {
-			name = fmt.Sprintf("to %d", n)
+			name = fmt.Sprintf("to %d", all)
 		}
 		if err := r.do(ctx, l, x.arrive(r, name, n)); err != nil {
 			return err
 		}
-		if err := r.do(ctx, l, x.stay(fmt.Sprintf("%d idle", n), settle)); err != nil {
+		if _, err := r.meet(ctx, l, x.present, x.pace, x.ping); err != nil {
+			return err
+		}
+		if err := r.do(ctx, l, x.stay(fmt.Sprintf("%d idle", all), settle)); err != nil {
 			return err
 		}
 		if rss > 0 {
-			r.result.note("from %d to %d connections: %.0f bytes of the broker's memory for each.", had, n, float64(r.rss()-rss)/float64(n-had))
+			r.result.note("from %d to %d connections: %.0f bytes of the broker's memory for each.", had, all, float64(r.rss()-rss)/float64(all-had))
 		}
+		had = all
 	}
 	x.leave(r, l)
 	return nil
@@ -192,11 +202,17 @@ func runReconnect(ctx context.Context, r *runner, n int) error {
 		return err
 	}
 	defer l.close()
+	if _, err := r.meet(ctx, l, 0, nil, nil); err != nil {
+		return err
+	}
 	x.grow(l, n)
 	if err := r.do(ctx, l, x.arrive(r, "connect", n)); err != nil {
 		return err
 	}
 	x.returning = true
+	if _, err := r.meet(ctx, l, x.present, x.pace, x.ping); err != nil {
+		return err
+	}
 	r.target.pid = 0 // it will be another process
 	restarted, err := r.restart()
 	if err != nil {
@@ -238,6 +254,13 @@ func runReconnect(ctx context.Context, r *runner, n int) error {
 // the end of it.
 func (r *runner) restart() (<-chan error, error) {
 	ended := make(chan error, 1)
+	if r.part != nil { // the coordinator does it, when one of all asks for it
+		if r.o.share.part == 0 {
+			r.part.post(&message{Type: messageRestart})
+		}
+		ended <- nil
+		return ended, nil
+	}
 	if r.o.restart == "" {
 		r.line.say("Restart the broker now.")
 		ended <- nil
@@ -261,6 +284,9 @@ func runChurn(ctx context.Context, r *runner, places int) error {
 	}
 	defer l.close()
 	defer func() { r.book(x.faults) }()
+	if _, err := r.meet(ctx, l, 0, nil, nil); err != nil {
+		return err
+	}
 	x.open(l)
 	s := &stage{
 		name: "warm", unit: unitCycle, unheard: true,

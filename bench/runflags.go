@@ -37,6 +37,11 @@ type runOptions struct {
 	restart      string // a command that restarts the broker; empty: somebody does it
 	restartLimit time.Duration
 	json, csv    string
+
+	share  share    // of an agent
+	agents []string // addresses; none: this process does it all
+	token  []byte   // that it has in common with them; nil: none
+	orders []*order // for them
 }
 
 // sizes are the numbers of a scenario that flags may change.
@@ -59,6 +64,10 @@ type runArguments struct {
 	pid, dialing             int
 	connectRate              float64
 	seconds, warmup, patient float64
+	agentList, tokenFile     string
+	path                     string // of a scenario file; empty: it is one of the catalog
+
+	caText, certText, keyText []byte // what the files of certificates have; nil: none
 }
 
 // runOptionsOf reads the arguments of gannet bench run.
@@ -92,10 +101,45 @@ func runOptionsOf(args []string, output io.Writer) (*runOptions, error) {
 	if len(words) == 2 {
 		address = words[1]
 	}
+	if err := a.readCertificates(); err != nil {
+		return nil, err
+	}
 	if err := a.aim(address); err != nil {
 		return nil, err
 	}
+	if err := a.engage(address); err != nil {
+		return nil, err
+	}
 	return &a.runOptions, nil
+}
+
+// engage makes the orders for the agents, if there are to be any.
+func (a *runArguments) engage(address string) (err error) {
+	if a.tokenFile != "" && a.agentList == "" {
+		return errors.New("token-file: it is for --agents")
+	}
+	if a.agentList == "" {
+		return nil
+	}
+	if a.token, err = readToken(a.tokenFile); err != nil {
+		return err
+	}
+	for text := range strings.SplitSeq(a.agentList, ",") {
+		text = strings.TrimSpace(text)
+		if err := agentAddress(text, a.token); err != nil {
+			return fmt.Errorf("agents: %w", err)
+		}
+		if slices.Contains(a.agents, text) {
+			return fmt.Errorf("agents: %s is there twice, and carries out one part of a run at a time", text)
+		}
+		a.agents = append(a.agents, text)
+	}
+	if len(a.agents) > agentsMax {
+		return fmt.Errorf("agents: %d, more than %d", len(a.agents), agentsMax)
+	}
+	a.orders, err = a.ordersFor(address, len(a.agents))
+	a.target.pid = 0 // the first agent looks
+	return err
 }
 
 func (a *runArguments) add(f *flag.FlagSet) {
@@ -128,6 +172,8 @@ func (a *runArguments) add(f *flag.FlagSet) {
 	f.BoolVar(&a.mine, "remote-broker-is-mine", false, "load a broker that is not on a loopback address")
 	f.StringVar(&a.restart, "restart", "", "`COMMAND` for /bin/sh that restarts the broker, for the scenario reconnect (default: you do it)")
 	f.DurationVar(&a.restartLimit, "restart-limit", 5*time.Minute, "`TIME` for all clients to be back")
+	f.StringVar(&a.agentList, "agents", "", "`HOST:PORT,...` of gannet bench agent on other machines, which share the clients and rates; the broker's address is as they see it, and --pid on the first of them")
+	f.StringVar(&a.tokenFile, "token-file", "", "`FILE` with the secret that the agents have, too; needed where they are not on a loopback address")
 	f.StringVar(&a.json, "json", "", "`FILE` for the result, with the whole distributions")
 	f.StringVar(&a.csv, "csv", "", "`FILE` for a line about each second")
 }
@@ -150,6 +196,7 @@ func (a *runArguments) choose(name string, f *flag.FlagSet) (err error) {
 		if a.scenario, err = fileScenario(name); err != nil {
 			return err
 		}
+		a.path = name
 	} else if a.scenario, err = findScenario(name); err != nil {
 		return err
 	}
@@ -196,12 +243,16 @@ func (a *runArguments) choose(name string, f *flag.FlagSet) (err error) {
 func (a *runArguments) settle() error {
 	s := &a.sizes
 	s.arrivals = cmp.Or(s.arrivals, "uniform")
+	most := clientsMax
+	if a.agentList != "" {
+		most *= 1 + strings.Count(a.agentList, ",") // and each judges its share
+	}
 	for _, n := range []struct {
 		name     string
 		value    int
 		low, top int
 	}{
-		{"connections", s.connections, 0, clientsMax}, {"publishers", s.publishers, 0, clientsMax}, {"subscribers", s.subscribers, 0, clientsMax},
+		{"connections", s.connections, 0, most}, {"publishers", s.publishers, 0, most}, {"subscribers", s.subscribers, 0, most},
 		{"messages", s.messages, 0, tallyMax}, {"payload", max(s.payload, payloadMin), payloadMin, payloadMax}, {"qos", s.qos, 0, 2},
 		{"window", max(s.window, 0), 0, windowMax}, {"dialing", a.dialing, 0, clientsMax}, {"pid", a.pid, -1, math.MaxInt32},
 	} {
@@ -318,7 +369,7 @@ func (a *runArguments) resolve(name string) (netip.Addr, error) {
 // transport makes what lies below MQTT.
 func (a *runArguments) transport(u *url.URL) error {
 	secure, web := u.Scheme == "mqtts" || u.Scheme == "wss", u.Scheme == "ws" || u.Scheme == "wss"
-	if !secure && (a.cafile != "" || a.cert != "" || a.key != "" || a.insecure) {
+	if !secure && (a.caText != nil || a.certText != nil || a.keyText != nil || a.insecure) {
 		return fmt.Errorf("cafile, cert, key and insecure are for mqtts:// and wss://, and this is %s://", u.Scheme)
 	}
 	if !web && u.Path != "" && u.Path != "/" {
@@ -345,23 +396,43 @@ func (a *runArguments) transport(u *url.URL) error {
 	return nil
 }
 
+// certificateMax bounds a file of certificates or a key, in bytes.
+const certificateMax = 1 << 20
+
+// readCertificates reads the files of certificates.
+func (a *runArguments) readCertificates() error {
+	for _, f := range []struct {
+		name, path string
+		text       *[]byte
+	}{{"cafile", a.cafile, &a.caText}, {"cert", a.cert, &a.certText}, {"key", a.key, &a.keyText}} {
+		if f.path == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err == nil && len(text) > certificateMax {
+			err = fmt.Errorf("%s: more than %d bytes", f.path, certificateMax)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		*f.text = append([]byte{}, text...)
+	}
+	return nil
+}
+
 func (a *runArguments) tlsConfig(host string) (*tls.Config, error) {
 	config := &tls.Config{ServerName: host, InsecureSkipVerify: a.insecure, MinVersion: tls.VersionTLS12}
-	if a.cafile != "" {
-		text, err := os.ReadFile(a.cafile)
-		if err != nil {
-			return nil, fmt.Errorf("cafile: %w", err)
-		}
+	if a.caText != nil {
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("cafile: %s has no certificate in PEM", a.cafile)
+		if !config.RootCAs.AppendCertsFromPEM(a.caText) {
+			return nil, errors.New("cafile: it has no certificate in PEM")
 		}
 	}
-	if (a.cert == "") != (a.key == "") {
+	if (a.certText == nil) != (a.keyText == nil) {
 		return nil, errors.New("cert, key: one without the other is of no use")
 	}
-	if a.cert != "" {
-		pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+	if a.certText != nil {
+		pair, err := tls.X509KeyPair(a.certText, a.keyText)
 		if err != nil {
 			return nil, fmt.Errorf("cert, key: %w", err)
 		}

@@ -38,6 +38,9 @@ func runFleet(ctx context.Context, r *runner, spec *fleetSpec) error {
 }
 
 func (r *runner) connectFleet(ctx context.Context, l *loop, x *fleet) error {
+	if _, err := r.meet(ctx, l, 0, nil, nil); err != nil {
+		return err
+	}
 	x.open(l)
 	n := len(x.members)
 	return r.do(ctx, l, &stage{
@@ -67,6 +70,9 @@ func (r *runner) fleetPhase(ctx context.Context, l *loop, x *fleet, p *phaseSpec
 	var latency []latencySource
 	for i := range x.latency {
 		latency = append(latency, latencySource{of: "publish to receive", group: x.spec.groups[i].name, h: &x.latency[i]})
+	}
+	if _, err := r.meet(ctx, l, 0, x.pace, x.ping); err != nil {
+		return err
 	}
 	if p.unheard {
 		x.since = l.clock() + p.length

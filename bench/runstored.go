@@ -28,6 +28,9 @@ func runFeed(ctx context.Context, r *runner, name string, spec feedSpec) (uint64
 	if err := x.connect(ctx, l, r.o.patience); err != nil {
 		return 0, err
 	}
+	if _, err := r.meet(ctx, l, 0, nil, nil); err != nil {
+		return 0, err
+	}
 	x.start()
 	s := &stage{
 		name: name, unit: unitMessage,
@@ -53,6 +56,9 @@ func runCollect(ctx context.Context, r *runner, name string, x *collection, clie
 	}
 	defer l.close()
 	defer func() { r.book(x.faults) }()
+	if _, err := r.meet(ctx, l, 0, nil, nil); err != nil {
+		return err
+	}
 	x.loop = l
 	for i, c := range clients {
 		c.index = i
