@@ -32,6 +32,7 @@ const usage = `gannet bench measures brokers on this machine.
   gannet bench store queue [flags]     many messages for one absent session
   gannet bench scale [flags]           a simulation: millions of sessions and filters in this process
   gannet bench plan [flags]            machines and settings for many connections, from measured slopes
+  gannet bench cmp [flags]             two commits of Gannet in turn, for reviews
 
 Every flag is explained by --help after the command.
 `
