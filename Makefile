@@ -3,7 +3,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 GO       ?= go
 
-.PHONY: run build test race fuzz conformance interop crash-test bench compare lint check clean
+.PHONY: run build test race fuzz conformance interop crash-test bench benchcmp compare compare-durable lint check clean
 
 run: build
 	bin/gannet serve --listen mqtt://127.0.0.1:1883 --data-dir ./data
@@ -31,12 +31,18 @@ crash-test: build # the whole core simulated with crashes, then the binary kille
 	$(GO) test -count=1 ./engine/broker -run TestSimulation -sim.runs 3000
 	cmd/interop/run.sh crash
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
+bench: build # micro-benchmarks and short loads; gannet bench scale has the large sizes
+	$(GO) test -run '^$$' -bench . -skip 'IdleSessions|Restore' -benchtime 0.2s ./codec ./router ./persist ./engine/session ./engine/broker ./engine
+	bin/gannet bench load --brokers gannet --rounds 1 --seconds 1
 
-compare: build # Gannet beside Debian's mosquitto, and durable beside nats-server too, on the same loads
-	-$(GO) -C bench/rivals build -o ../../bin/nats-server github.com/nats-io/nats-server/v2
-	bin/gannet bench load && bin/gannet bench durable --nats bin/nats-server
+benchcmp: # BASE=rev beside HEAD, for reviews: micro-benchmarks through benchstat, and CPU per message
+	$(GO) run ./cmd/gannet bench cmp --base "$(BASE)"
+
+compare: build # Gannet beside Debian's mosquitto, nats-server and Mochi on the same loads, as a report with charts
+	bin/gannet bench compare --build bin/peers --out bench/results/$(shell date -u +%Y-%m-%d)
+
+compare-durable: build # the queues of absent clients, beside mosquitto and nats-server
+	bin/gannet bench durable --build bin/peers
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

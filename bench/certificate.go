@@ -53,25 +53,25 @@ func newCertificate() (*certificate, error) {
 	return &certificate{leaf, key}, nil
 }
 
-// write puts the certificate and its key into files of dir, for brokers to read.
-func (c *certificate) write(dir string) (listening, error) {
-	at := listening{certificate: filepath.Join(dir, "server.crt"), key: filepath.Join(dir, "server.key")}
+// write puts the certificate and its key into server.crt and server.key of dir, for a
+// broker to read.
+func (c *certificate) write(dir string) error {
 	key, err := x509.MarshalPKCS8PrivateKey(c.key)
 	if err != nil {
-		return at, fmt.Errorf("certificate: key: %w", err)
+		return fmt.Errorf("certificate: key: %w", err)
 	}
 	for _, f := range []struct {
 		name  string
 		block pem.Block
 	}{
-		{at.certificate, pem.Block{Type: "CERTIFICATE", Bytes: c.leaf.Raw}},
-		{at.key, pem.Block{Type: "PRIVATE KEY", Bytes: key}},
+		{"server.crt", pem.Block{Type: "CERTIFICATE", Bytes: c.leaf.Raw}},
+		{"server.key", pem.Block{Type: "PRIVATE KEY", Bytes: key}},
 	} {
-		if err := os.WriteFile(f.name, pem.EncodeToMemory(&f.block), 0o600); err != nil {
-			return at, fmt.Errorf("certificate: %w", err)
+		if err := os.WriteFile(filepath.Join(dir, f.name), pem.EncodeToMemory(&f.block), 0o600); err != nil {
+			return fmt.Errorf("certificate: %w", err)
 		}
 	}
-	return at, nil
+	return nil
 }
 
 // clients returns clients that speak one version of TLS and trust the certificate. All

@@ -15,6 +15,11 @@
 // connections that stay silent, in two steps, and prints what one of them adds to
 // the broker's resident memory.
 //
+// gannet bench compare drives the scenarios of load, and idle, against any number of
+// brokers and writes a report with charts. A broker is described by a small file of
+// peers/ or of the user (peer.go): the one place that says how it is started. Everything
+// found out is in results.json, from which reports can be made again.
+//
 // gannet bench secure does both over TLS and over WebSocket, and counts handshakes:
 // full ones and those with a ticket. All brokers have one certificate, made for the run.
 //
@@ -27,6 +32,11 @@
 // gannet bench agent waits on each of several load machines for gannet bench run
 // --agents, which has no clients itself: it shares them out, has all agents start at one
 // instant, and adds up what they counted. See agentwire.go for what they say to each other.
+//
+// gannet bench scale is a simulation of what no single machine has sockets for: millions of
+// sessions, filters and receivers around the broker's core in this process. gannet bench plan
+// computes machines and settings from measured slopes, and gannet bench cmp builds two
+// commits and measures them in turn. SCALE.md tells how they go together.
 //
 // # How it measures
 //

@@ -83,8 +83,8 @@ func TestFeedSharesItsTotal(t *testing.T) {
 
 func TestRivalThatIsNotInstalledIsSaid(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	status := Main([]string{"durable", "--brokers", "nats", "--nats", "no-such-nats"}, &stdout, &stderr)
-	if status != statusFault || !strings.Contains(stdout.String(), "nats: not measured: ") {
+	status := Main([]string{"durable", "--brokers", "nats-server", "--nats", "no-such-nats"}, &stdout, &stderr)
+	if status != statusFault || !strings.Contains(stdout.String(), "nats-server: not measured: ") {
 		t.Errorf("status %d\n%s%s", status, &stdout, &stderr)
 	}
 }

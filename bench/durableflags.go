@@ -10,18 +10,9 @@ import (
 	"strings"
 )
 
-// addDurable adds the flags for brokers that keep what they are given.
-func addDurable(f *flag.FlagSet, flagName, brokers string, gannet func(path, durability string) recipe) *common {
-	c := &common{kinds: []string{"gannet-sync", "gannet-os", "gannet-off", "mosquitto", "nats"}}
-	c.recipe = func(c *common, name string) recipe {
-		switch name {
-		case "mosquitto":
-			return durableMosquitto(c.mosquitto)
-		case "nats":
-			return natsServer(c.nats)
-		}
-		return gannet(c.gannet, strings.TrimPrefix(name, "gannet-"))
-	}
+// addDurable adds the flags for brokers that keep what they are given, some of peers.
+func addDurable(f *flag.FlagSet, flagName, brokers string, peers []peer) *common {
+	c := &common{library: libraryOf(peers)}
 	c.add(f, flagName, brokers)
 	f.StringVar(&c.nats, "nats", "nats-server", "`PATH` of nats-server, or its name to be looked up")
 	f.StringVar(&c.dir, "dir", "", "`FOLDER` below which brokers keep their data, on the disk to be measured (default: the system's for temporary files)")
@@ -35,7 +26,8 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 	which := f.String("variants", "all", "`NAMES` separated by commas, or all: "+strings.Join(namesOf(durableCatalog()), ", "))
 	f.IntVar(&o.rounds, "rounds", 3, "`N` runs of each variant with each broker; the report has the medians")
 	seconds := f.Float64("seconds", 5, "`S` seconds of publishing measured in each run, after a sixth of that to warm up")
-	common := addDurable(f.FlagSet, "brokers", "gannet-sync,gannet-os,gannet-off,mosquitto,nats", durableGannet)
+	common := addDurable(f.FlagSet, "brokers", "gannet-sync,gannet-os,gannet-off,mosquitto,nats-server", shippedPeers("durable"))
+	f.StringVar(&o.build, "build", "", "`DIR` in which nats-server is built with go install, if it is not there")
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
@@ -51,15 +43,15 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 
 // durable is gannet bench durable. When it is ended early, it prints what it has.
 func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	describeMachine(stdout)
+	fmt.Fprintln(stdout, thisMachine())
 	var missing []string
-	o.brokers, missing = installed(ctx, o.brokers, stdout)
+	o.brokers, missing = installed(ctx, o, stdout, stderr)
 	if len(o.brokers) == 0 {
 		return errors.New("none of the brokers is installed")
 	}
 	fmt.Fprintln(stdout, describeDisk(o.parent))
 	fmt.Fprintf(stdout, "%d rounds, %v of publishing measured in each; medians. CPU is the broker's. × is to mosquitto. QoS 1 throughout.\n", o.rounds, o.budget.length)
-	fmt.Fprintln(stdout, "Before it acknowledges, a message is on disk with gannet-sync and nats, with the operating system with gannet-os, in memory with gannet-off and mosquitto.")
+	fmt.Fprintln(stdout, "Before it acknowledges, a message is on disk with gannet-sync and nats-server, with the operating system with gannet-os, in memory with gannet-off and mosquitto.")
 	fmt.Fprintln(stdout)
 	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
 	rows, err := s.run(ctx)
@@ -75,9 +67,9 @@ func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 
 // installed prints the version of each broker that is there and returns them, and
 // the names of the others.
-func installed(ctx context.Context, brokers []recipe, w io.Writer) (found []recipe, missing []string) {
-	for _, b := range brokers {
-		version, err := versionOf(ctx, b)
+func installed(ctx context.Context, o *options, w, log io.Writer) (found []recipe, missing []string) {
+	for _, b := range o.brokers {
+		version, err := b.obtain(ctx, o.build, log)
 		if err != nil {
 			fmt.Fprintf(w, "%s: not measured: %v.\n", b.name, err)
 			missing = append(missing, b.name)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 // options are what the flags of load and idle say.
 type options struct {
 	brokers []recipe
-	running *target // --connect
 
 	// Of load.
 	entries     []entry
@@ -34,6 +34,7 @@ type options struct {
 
 	// Of durable and store.
 	parent string // of the folders that brokers keep their data in
+	build  string // folder of programs that are built; empty: build none
 	amount int
 	kill   bool
 }
@@ -90,7 +91,7 @@ func idleOptions(args []string, output io.Writer) (*options, error) {
 	if err := common.into(o); err != nil {
 		return nil, err
 	}
-	if o.running != nil && o.running.pid == 0 {
+	if r := o.brokers[0].running; r != nil && r.pid == 0 {
 		return nil, errors.New("pid: needed with --connect: memory is read from that process")
 	}
 	return o, nil
@@ -137,25 +138,18 @@ const connectionsMax = 60_000
 type common struct {
 	brokers, gannet, mosquitto, nats, dir, connect string
 	pid                                            int
-	kinds                                          []string
-	recipe                                         func(c *common, name string) recipe
+	library                                        []recipe // to be chosen from by name
 }
 
 // addCommon adds the flags for brokers that keep nothing.
 func addCommon(f *flag.FlagSet, brokers string) *common {
-	c := &common{kinds: []string{"gannet", "mosquitto"}}
-	c.recipe = func(c *common, name string) recipe {
-		if name == "gannet" {
-			return gannetRecipe(c.gannet, listening{})
-		}
-		return mosquittoRecipe(c.mosquitto, listening{})
-	}
+	c := &common{library: libraryOf(shippedPeers(""))}
 	c.add(f, "brokers", brokers)
 	return c
 }
 
 func (c *common) add(f *flag.FlagSet, name, brokers string) {
-	f.StringVar(&c.brokers, name, brokers, "`NAMES` separated by commas: "+strings.Join(c.kinds, ", "))
+	f.StringVar(&c.brokers, name, brokers, "`NAMES` separated by commas: "+strings.Join(recipeNames(c.library), ", "))
 	f.StringVar(&c.gannet, "gannet", "", "`PATH` of the gannet to measure (default: this program)")
 	f.StringVar(&c.mosquitto, "mosquitto", "mosquitto", "`PATH` of mosquitto, or its name to be looked up")
 }
@@ -168,9 +162,9 @@ func (c *common) addConnect(f *flag.FlagSet) {
 // into checks the flags and fills in o.
 func (c *common) into(o *options) (err error) {
 	if c.connect != "" {
-		o.brokers = []recipe{{name: "broker"}}
-		o.running = &target{pid: c.pid}
-		o.running.addr, err = loopbackAddress(c.connect)
+		running := &target{pid: c.pid}
+		running.addr, err = loopbackAddress(c.connect)
+		o.brokers = []recipe{{name: "broker", running: running}}
 		if err == nil && c.pid < 0 {
 			err = fmt.Errorf("pid: %d is negative", c.pid)
 		}
@@ -189,15 +183,56 @@ func (c *common) into(o *options) (err error) {
 	}
 	for name := range strings.SplitSeq(c.brokers, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.Contains(c.kinds, name) {
-			return fmt.Errorf("brokers: %q is none of %s", name, strings.Join(c.kinds, ", "))
+		i := slices.IndexFunc(c.library, func(r recipe) bool { return r.name == name })
+		if i < 0 {
+			return fmt.Errorf("brokers: %q is none of %s", name, strings.Join(recipeNames(c.library), ", "))
 		}
-		r := c.recipe(c, name)
-		r.parent = c.dir
-		o.brokers = append(o.brokers, r)
+		o.brokers = append(o.brokers, c.located(c.library[i]))
 	}
 	o.parent = c.dir
 	return nil
+}
+
+// located returns the recipe with the program that a flag names for it.
+func (c *common) located(r recipe) recipe {
+	switch r.path {
+	case "gannet":
+		r.path = c.gannet
+	case "mosquitto":
+		r.path = cmp.Or(c.mosquitto, r.path)
+	case "nats-server":
+		r.located = c.nats != "" && c.nats != r.path
+		r.path = cmp.Or(c.nats, r.path)
+	}
+	r.parent = c.dir
+	return r
+}
+
+// libraryOf returns the recipes of all peers. Of those with one name, the first counts.
+func libraryOf(peers []peer) (library []recipe) {
+	for i := range peers {
+		for _, r := range peers[i].recipes() {
+			if !slices.Contains(recipeNames(library), r.name) {
+				library = append(library, r)
+			}
+		}
+	}
+	return library
+}
+
+// gannetAt is the recipe of Gannet for the program at path.
+func gannetAt(path string) recipe {
+	library := libraryOf(shippedPeers(""))
+	r := library[slices.IndexFunc(library, func(r recipe) bool { return r.name == "gannet" })]
+	r.path = path
+	return r
+}
+
+func recipeNames(recipes []recipe) (names []string) {
+	for _, r := range recipes {
+		names = append(names, r.name)
+	}
+	return names
 }
 
 // loopbackAddress reads HOST:PORT and refuses other machines: this command is to

@@ -18,8 +18,8 @@ func TestLoadOptionsDefaults(t *testing.T) {
 	if len(o.entries) != len(catalog()) || o.rounds != 3 || o.budget.length != 3*time.Second || o.budget.warm != 500*time.Millisecond {
 		t.Errorf("%d scenarios, %d rounds, %+v", len(o.entries), o.rounds, o.budget)
 	}
-	if names := strings.Join(o.names(), " "); names != "gannet mosquitto" || o.brokers[0].path != "bin/gannet" || o.running != nil {
-		t.Errorf("brokers %s, gannet is %q, running is %v", names, o.brokers[0].path, o.running)
+	if names := strings.Join(o.names(), " "); names != "gannet mosquitto" || o.brokers[0].path != "bin/gannet" || o.brokers[0].running != nil {
+		t.Errorf("brokers %s, gannet is %q, running is %v", names, o.brokers[0].path, o.brokers[0].running)
 	}
 }
 
@@ -31,8 +31,9 @@ func TestLoadOptionsChooseScenariosInTheOrderOfTheCatalog(t *testing.T) {
 	if names := strings.Join(namesOf(o.entries), " "); names != "p2p-qos2 churn" {
 		t.Errorf("scenarios %s", names)
 	}
-	if o.running == nil || o.running.addr.String() != "127.0.0.1:1883" || o.running.pid != 42 || len(o.brokers) != 1 {
-		t.Errorf("running %+v, %d brokers", o.running, len(o.brokers))
+	r := o.brokers[0].running
+	if r == nil || r.addr.String() != "127.0.0.1:1883" || r.pid != 42 || len(o.brokers) != 1 {
+		t.Errorf("running %+v, %d brokers", r, len(o.brokers))
 	}
 }
 
@@ -62,6 +63,16 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 		{"idle", "--connections 5,ten", `"ten"`},
 		{"idle", "--settle -1s", "settle: -1s"},
 		{"idle", "--connect 127.0.0.1:1883", "pid: needed"},
+		{"compare", "--peers gannet,nanomq", `peers: "nanomq" is none of gannet, mochi`},
+		{"compare", "--peers gannet,mochi,gannet", "peers: gannet is there twice"},
+		{"compare", "--peers 192.0.2.1:1883", "192.0.2.1 is not a loopback address"},
+		{"compare", "--peer no-such.yaml", "no-such.yaml"},
+		{"compare", "--program mochi", `program: "mochi" is not NAME=PATH`},
+		{"compare", "--peers mochi --program gannet=bin/gannet", `program: "gannet=bin/gannet"`},
+		{"compare", "--scenarios p2p-qos3", `there is no "p2p-qos3"`},
+		{"compare", "--rounds 0", "rounds: 0"},
+		{"compare", "--connections 5", "such as"},
+		{"compare", "--from no-such.json", "no-such.json"},
 		{"secure", "--scenarios tls-p2p-qos2", `there is no "tls-p2p-qos2"`},
 		{"secure", "--rounds 0", "rounds: 0"},
 		{"secure", "--connections 6000,2000", "the second larger"},
@@ -121,7 +132,7 @@ func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 }
 
 func TestHelpIsASuccess(t *testing.T) {
-	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "secure -h", "secure --list", "durable -h", "store --help", "store queue -h", "run -h", "run --list"} {
+	for _, args := range []string{"", "help", "--help", "load --help", "idle -h", "load --list", "compare -h", "compare --list", "secure -h", "secure --list", "durable -h", "store --help", "store queue -h", "run -h", "run --list"} {
 		var stdout, stderr bytes.Buffer
 		if status := Main(strings.Fields(args), &stdout, &stderr); status != statusOK || stdout.Len() == 0 || stderr.Len() != 0 {
 			t.Errorf("%q: status %d, %d bytes of help, complaint %q", args, status, stdout.Len(), &stderr)

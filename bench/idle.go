@@ -33,7 +33,7 @@ func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 // idleOne measures one broker and returns its resident memory without connections
 // and after each step.
 func idleOne(ctx context.Context, o *options, r recipe, log io.Writer) (sizes []int64, err error) {
-	t := o.running
+	t := r.running
 	if t == nil {
 		p, err := startProcess(ctx, r)
 		if err != nil {

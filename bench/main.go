@@ -8,10 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // The exit statuses of Main.
@@ -27,11 +24,15 @@ const usage = `gannet bench measures brokers on this machine.
   gannet bench agent [flags]           waits on one of several load machines for run --agents
   gannet bench load [flags]            messages, connections and churn: rate, CPU, latency
   gannet bench idle [flags]            memory for each idle connection
+  gannet bench compare [flags]         brokers side by side: a report with charts
   gannet bench secure [flags]          handshakes, messages and memory over TLS and WebSocket
   gannet bench durable [flags]         queues of absent clients, filled and drained
   gannet bench store sessions [flags]  many durable sessions, and a restart
   gannet bench store retained [flags]  many retained messages, a restart, and their replay
   gannet bench store queue [flags]     many messages for one absent session
+  gannet bench scale [flags]           a simulation: millions of sessions and filters in this process
+  gannet bench plan [flags]            machines and settings for many connections, from measured slopes
+  gannet bench cmp [flags]             two commits of Gannet in turn, for reviews
 
 Every flag is explained by --help after the command.
 `
@@ -95,6 +96,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return idle(ctx, o, stdout, stderr)
+	case "compare":
+		o, err := compareOptions(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return compare(ctx, o, stdout, stderr)
 	case "secure":
 		o, err := secureOptions(args, stdout)
 		if err != nil {
@@ -113,11 +120,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return &usageError{err}
 		}
 		return store(ctx, o, kind, stdout, stderr)
+	case "scale":
+		o, err := scaleSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return scale(ctx, o, stdout, stderr)
+	case "plan":
+		o, err := planSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return planCommand(ctx, o, stdout, stderr)
+	case "cmp":
+		o, err := cmpSettings(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return cmpCommand(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write run, agent, load, idle, secure, durable or store", name)}
+	return &usageError{fmt.Errorf("unknown command %q: write run, agent, load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.
@@ -137,7 +162,7 @@ func load(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "× is %s to %s.\n", o.brokers[0].name, o.brokers[n-1].name)
 	}
 	fmt.Fprintln(stdout)
-	s := suite{entries: o.entries, brokers: o.brokers, running: o.running, rounds: o.rounds, budget: o.budget, log: stderr}
+	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
 	rows, err := s.run(ctx)
 	writeReport(stdout, o.names(), rows)
 	if err != nil {
@@ -168,12 +193,12 @@ func (o *options) names() (names []string) {
 // describe prints what is needed to judge figures later: the machine, and which
 // versions were measured.
 func describe(ctx context.Context, o *options, w io.Writer) error {
-	describeMachine(w)
-	if o.running != nil {
-		fmt.Fprintf(w, "The broker on %s, process %d.\n", o.running.addr, o.running.pid)
-		return nil
-	}
+	fmt.Fprintln(w, thisMachine())
 	for _, b := range o.brokers {
+		if b.running != nil {
+			fmt.Fprintf(w, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
+			continue
+		}
 		version, err := versionOf(ctx, b)
 		if err != nil {
 			return err
@@ -181,14 +206,4 @@ func describe(ctx context.Context, o *options, w io.Writer) error {
 		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
 	}
 	return nil
-}
-
-// describeMachine prints when, on what and beside what other load.
-func describeMachine(w io.Writer) {
-	busy := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		busy, _, _ = strings.Cut(string(text), " ")
-	}
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, load average before the start: %s.\n",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), busy)
 }

@@ -3,13 +3,13 @@ package bench
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -63,21 +63,18 @@ func newProcess(r recipe) (*process, error) {
 
 // start starts the broker, again if it was ended before.
 func (p *process) start(r recipe) error {
-	arguments, err := r.arguments(p.dir, p.addr)
+	arguments, env, err := r.prepare(p.dir, p.addr)
 	if err != nil {
 		return err
 	}
-	path, err := exec.LookPath(r.path)
-	if err == nil {
-		path, err = filepath.Abs(path) // the working directory will be another one
-	}
+	path, err := r.program()
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
+		return err
 	}
 	cmd, exited := exec.Command(path, arguments...), make(chan struct{})
 	cmd.Dir = p.dir
-	if len(r.env) > 0 {
-		cmd.Env = append(os.Environ(), r.env...)
+	if len(env) > 0 {
+		cmd.Env = append(os.Environ(), env...)
 	}
 	p.output.last = nil
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
@@ -169,12 +166,23 @@ func freeAddress() (netip.AddrPort, error) {
 	return addr, l.Close()
 }
 
-// versionOf asks a program for its version: the first line that it prints. The exit
-// status does not matter.
+// versionOf asks a program for its version: the first line that it prints, whatever
+// its exit status. A program that cannot be asked is a Go program, whose file tells it.
 func versionOf(ctx context.Context, r recipe) (string, error) {
+	path, err := r.program()
+	if err != nil {
+		return "", err
+	}
+	if len(r.version) == 0 {
+		info, err := buildinfo.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("%s: version: %w", r.name, err)
+		}
+		return fmt.Sprintf("%s %s, %s", info.Main.Path, info.Main.Version, info.GoVersion), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, r.path, r.version...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, r.version...).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return "", fmt.Errorf("%s: %w", r.name, err)
 	}

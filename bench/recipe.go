@@ -1,109 +1,138 @@
 package bench
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
-	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 )
 
-// recipe says how a broker is started.
+// recipe says how a broker is started, or where one runs already. It comes from a peer;
+// what varies between the runs of one command is filled in.
 type recipe struct {
-	name    string
-	path    string   // of the program, or its name to be found by the system
-	version []string // arguments that make it print its version first
-	// arguments returns those that make it serve addr, and may write files to dir.
-	arguments func(dir string, addr netip.AddrPort) ([]string, error)
-	parent    string   // where its folder is made; empty: the system's place for temporary files
-	env       []string // in addition to this process's
+	name      string
+	path      string   // of the program, or its name to be found by the system
+	version   []string // arguments that make it print its version first; none: its file tells it
+	arguments []string
+	files     map[string]string // written to its folder before it starts
+	env       []string          // in addition to this process's
+	mode      string            // for {mode}
+
+	over        transport
+	listen      map[string]string
+	certificate *certificate // with TLS
+
+	parent  string  // where its folder is made; empty: the system's place for temporary files
+	running *target // a broker that runs already; nothing above matters then
+	peer    *peer   // where it comes from; nil for one that runs already
+	located bool    // the path is the user's: nothing is built instead
 }
 
-// Every broker is told the same: listen on one loopback address, let anybody in, keep
-// nothing on disk, log errors only, and drop nothing by configuration. The loader's
-// windows keep the queues short; the numbers here are only out of the way.
+// transport is what a listener speaks.
+type transport string
+
 const (
-	mostInflight = 65535
-	mostMessages = 100_000_000
+	overMQTT  transport = "mqtt"
+	overMQTTS transport = "mqtts"
+	overWS    transport = "ws"
 )
 
-// listening is what the listener of a broker speaks. The zero value is MQTT over TCP.
-type listening struct {
-	webSocket        bool
-	certificate, key string // files for TLS; both or neither
+func transports() []transport { return []transport{overMQTT, overMQTTS, overWS} }
+
+var (
+	errNotFound  = exec.ErrNotFound
+	errTransport = errors.New("its peer file has no listener for that transport")
+)
+
+// serving returns the recipe with another listener. c is for TLS, and may be nil without.
+func (r recipe) serving(over transport, c *certificate) recipe {
+	r.over, r.certificate = over, c
+	return r
 }
 
-// url is how Gannet is told.
-func (s listening) url(addr netip.AddrPort) string {
-	u := url.URL{Scheme: "mqtt", Host: addr.String()}
-	switch {
-	case s.webSocket:
-		u.Scheme = "ws"
-	case s.certificate != "":
-		u.Scheme = "mqtts"
-		u.RawQuery = url.Values{"certfile": {s.certificate}, "keyfile": {s.key}}.Encode()
+// lacking says why a scenario cannot be run with the broker; empty: it can.
+func (r *recipe) lacking(scenario string) string {
+	if r.peer == nil {
+		return ""
 	}
-	return u.String()
+	return r.peer.lacking(scenario)
 }
 
-// lines are how mosquitto is told, after its listener line. With TLS 1.3 it would choose
-// AES-256, where the clients would like AES-128 and Gannet lets them. 2.0 starts with
-// a WebSocket listener only if it has another one, too. It reads the key and makes that
-// listener's socket as another user than the one who may, unless told not to.
-func (s listening) lines(dir string) string {
-	switch {
-	case s.webSocket:
-		return "protocol websockets\nlistener 0 " + filepath.Join(dir, "mqtt.sock") + "\nuser root\n"
-	case s.certificate != "":
-		return fmt.Sprintf("certfile %s\nkeyfile %s\nciphers_tls1.3 TLS_AES_128_GCM_SHA256\nuser root\n", s.certificate, s.key)
+// prepare writes what the broker reads into dir and returns the arguments that make it
+// serve addr.
+func (r *recipe) prepare(dir string, addr netip.AddrPort) (arguments []string, env []string, err error) {
+	fill, err := r.filler(dir, addr)
+	if err != nil {
+		return nil, nil, err
 	}
-	return ""
-}
-
-func gannetRecipe(path string, at listening) recipe {
-	return recipe{
-		name:    "gannet",
-		path:    path,
-		version: []string{"version"},
-		arguments: func(_ string, addr netip.AddrPort) ([]string, error) {
-			inflight, messages := strconv.Itoa(mostInflight), strconv.Itoa(mostMessages)
-			return []string{
-				"serve", "--listen", at.url(addr), "--in-memory", "--log-level", "error",
-				"--max-accept-rate", "0",
-				"--max-inflight", inflight, "--receive-maximum", inflight,
-				"--max-queued-messages", messages, "--max-queued-bytes", "16GiB",
-				"--max-group-queued-messages", messages, "--max-group-queued-bytes", "16GiB",
-				"--max-outbound-bytes", "1GiB",
-			}, nil
-		},
+	if err := os.MkdirAll(dataOf(dir), 0o755); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", r.name, err)
 	}
+	for name, text := range r.files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(fill(text)), 0o644); err != nil {
+			return nil, nil, fmt.Errorf("%s: configuration: %w", r.name, err)
+		}
+	}
+	if r.over == overMQTTS {
+		if err := r.certificate.write(dir); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	for _, a := range r.arguments {
+		arguments = append(arguments, fill(a))
+	}
+	for _, e := range r.env {
+		env = append(env, fill(e))
+	}
+	return arguments, env, nil
 }
 
-// mosquittoRecipe sets set_tcp_nodelay because the loader waits for single small
-// messages, which Nagle's algorithm holds back; that is a choice of configuration and
-// not of the broker's speed.
-func mosquittoRecipe(path string, at listening) recipe {
-	return recipe{
-		name:    "mosquitto",
-		path:    path,
-		version: []string{"-h"},
-		arguments: func(dir string, addr netip.AddrPort) ([]string, error) {
-			text := fmt.Sprintf(`listener %d %s
-%sallow_anonymous true
-persistence false
-set_tcp_nodelay true
-max_inflight_messages %d
-max_queued_messages 0
-connection_messages false
-log_dest stderr
-log_type error
-`, addr.Port(), addr.Addr(), at.lines(dir), mostInflight)
-			file := filepath.Join(dir, "mosquitto.conf")
-			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-				return nil, fmt.Errorf("mosquitto: configuration: %w", err)
+func dataOf(dir string) string { return filepath.Join(dir, "data") }
+
+// filler returns what replaces words in braces. What is put in place of {listen} may
+// hold others.
+func (r *recipe) filler(dir string, addr netip.AddrPort) (func(string) string, error) {
+	listen, ok := r.listen[string(r.over)]
+	if !ok && !(len(r.listen) == 0 && cmp.Or(r.over, overMQTT) == overMQTT) {
+		return nil, fmt.Errorf("%s: %s: %w", r.name, r.over, errTransport)
+	}
+	words := strings.NewReplacer("{host}", addr.Addr().String(), "{port}", strconv.Itoa(int(addr.Port())),
+		"{address}", addr.String(), "{dir}", dir, "{data}", dataOf(dir), "{mode}", r.mode)
+	listen = strings.TrimSpace(words.Replace(listen))
+	return func(text string) string {
+		return strings.ReplaceAll(words.Replace(text), "{listen}", listen)
+	}, nil
+}
+
+// program finds the program. Debian has servers where the PATH of ordinary users does
+// not lead.
+func (r *recipe) program() (string, error) {
+	file, err := exec.LookPath(r.path)
+	if errors.Is(err, exec.ErrNotFound) && filepath.Base(r.path) == r.path {
+		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+			if at, e := exec.LookPath(filepath.Join(dir, r.path)); e == nil {
+				file, err = at, nil
+				break
 			}
-			return []string{"-c", file}, nil
-		},
+		}
 	}
+	if err == nil {
+		file, err = filepath.Abs(file) // the working directory will be another one
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", r.name, err)
+	}
+	return file, nil
 }
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+func valuesOf(m map[string]string) iter.Seq[string] { return maps.Values(m) }

@@ -82,9 +82,7 @@ func (r *row) metric(m metric) []string {
 func (r *row) loader() string {
 	var cells []string
 	for i := range r.columns {
-		c := &r.columns[i]
-		cells = append(cells, fmt.Sprintf("%s (%.0f %%)", number(c.median(func(o outcome) float64 { return o.loaderCPU })),
-			100*c.median(func(o outcome) float64 { return o.loaderUse })))
+		cells = append(cells, r.columns[i].loader())
 	}
 	return strings.Join(cells, ", ")
 }

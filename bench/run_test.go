@@ -216,10 +216,11 @@ func TestRestartCommandThatFailsIsAFailure(t *testing.T) {
 
 func TestRunOverEveryTransport(t *testing.T) {
 	c := testCertificate(t)
-	at, err := c.write(t.TempDir())
-	if err != nil {
+	dir := t.TempDir()
+	if err := c.write(dir); err != nil {
 		t.Fatal(err)
 	}
+	certificate, key := filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
 	mutual := c.server()
 	mutual.ClientAuth = tls.RequireAnyClientCert
 	web := func(config *tls.Config) func(net.Conn) (net.Conn, error) {
@@ -231,13 +232,13 @@ func TestRunOverEveryTransport(t *testing.T) {
 		args         []string
 		want         string // in the complaint; empty: it works
 	}{
-		{"TLS", "mqtts", overTLS(c.server()), []string{"--cafile", at.certificate}, ""},
-		{"TLS of a stranger", "mqtts", overTLS(testCertificate(t).server()), []string{"--cafile", at.certificate}, "certificate"},
+		{"TLS", "mqtts", overTLS(c.server()), []string{"--cafile", certificate}, ""},
+		{"TLS of a stranger", "mqtts", overTLS(testCertificate(t).server()), []string{"--cafile", certificate}, "certificate"},
 		{"TLS of a stranger, trusted", "mqtts", overTLS(testCertificate(t).server()), []string{"--insecure"}, ""},
-		{"mutual TLS", "mqtts", overTLS(mutual), []string{"--insecure", "--cert", at.certificate, "--key", at.key}, ""},
+		{"mutual TLS", "mqtts", overTLS(mutual), []string{"--insecure", "--cert", certificate, "--key", key}, ""},
 		{"WebSocket", "ws", upgrade, nil, ""},
-		{"WebSocket in TLS", "wss", web(c.server()), []string{"--cafile", at.certificate}, ""},
-		{"WebSocket in TLS in bytes", "wss", slowly(web(c.server())), []string{"--cafile", at.certificate}, ""},
+		{"WebSocket in TLS", "wss", web(c.server()), []string{"--cafile", certificate}, ""},
+		{"WebSocket in TLS in bytes", "wss", slowly(web(c.server())), []string{"--cafile", certificate}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			addr := startFakeOver(t, honest, tt.over)

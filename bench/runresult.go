@@ -97,7 +97,7 @@ type second struct {
 
 func newResult(o *runOptions) *runResult {
 	var machine strings.Builder
-	describeMachine(&machine)
+	fmt.Fprintln(&machine, thisMachine())
 	return &runResult{
 		Scenario: o.scenario.name, About: o.scenario.about, Broker: o.url, PID: o.target.pid,
 		Protocol: "MQTT " + versionName(o.target.how.protocol()), Started: time.Now().UTC().Truncate(time.Second),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 )
@@ -13,7 +12,7 @@ import (
 // secureLoad are the scenarios over one transport.
 type secureLoad struct {
 	title   string
-	at      listening // less the files of TLS
+	over    transport
 	entries []entry
 }
 
@@ -50,21 +49,12 @@ func secureOptions(args []string, output io.Writer) (*options, error) {
 }
 
 // secure is gannet bench secure. When it is ended early, it prints what it has.
-func secure(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+func secure(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if o.listEntries {
 		for _, e := range o.entries {
 			fmt.Fprintf(stdout, "%-15s %s\n", e.name, e.about)
 		}
 		return nil
-	}
-	dir, err := os.MkdirTemp("", "gannet-bench-")
-	if err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	tcp, err := o.certificate.write(dir)
-	if err != nil {
-		return err
 	}
 	if err := describe(ctx, o, stdout); err != nil {
 		return err
@@ -81,9 +71,6 @@ func secure(ctx context.Context, o *options, stdout, stderr io.Writer) (err erro
 		if len(load.entries) == 0 {
 			continue
 		}
-		if !load.at.webSocket {
-			load.at = tcp
-		}
 		fmt.Fprintf(stdout, "\n### %s\n\n", load.title)
 		rows, err := load.run(ctx, o, stdout, stderr)
 		all = append(all, rows...)
@@ -96,7 +83,7 @@ func secure(ctx context.Context, o *options, stdout, stderr io.Writer) (err erro
 
 // run measures one load and prints its table.
 func (s *secureLoad) run(ctx context.Context, o *options, stdout, stderr io.Writer) ([]row, error) {
-	brokers, err := offering(ctx, o.brokers, s.at, stdout)
+	brokers, err := offering(ctx, o.brokers, s.over, o.certificate, stdout)
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +99,9 @@ func (s *secureLoad) run(ctx context.Context, o *options, stdout, stderr io.Writ
 
 // offering returns recipes for the brokers that start with a listener, and names the
 // others: mosquitto may be built without WebSocket.
-func offering(ctx context.Context, brokers []recipe, at listening, w io.Writer) (able []recipe, err error) {
+func offering(ctx context.Context, brokers []recipe, over transport, c *certificate, w io.Writer) (able []recipe, err error) {
 	for _, r := range brokers {
-		r = r.over(at)
+		r = r.serving(over, c)
 		p, err := startProcess(ctx, r)
 		if err == nil {
 			err = p.stop()
@@ -132,12 +119,4 @@ func offering(ctx context.Context, brokers []recipe, at listening, w io.Writer) 
 		return nil, errors.New("none of the brokers offers this transport")
 	}
 	return able, nil
-}
-
-// over returns the recipe with another listener.
-func (r recipe) over(at listening) recipe {
-	if r.name == "gannet" {
-		return gannetRecipe(r.path, at)
-	}
-	return mosquittoRecipe(r.path, at)
 }

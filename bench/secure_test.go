@@ -15,21 +15,27 @@ import (
 func TestListeningIsTheSameForEveryBroker(t *testing.T) {
 	addr := netip.MustParseAddrPort("127.0.0.1:8883")
 	tests := []struct {
-		at    listening
+		over  transport
 		url   string
 		lines []string
 	}{
-		{listening{}, "mqtt://127.0.0.1:8883", nil},
-		{listening{certificate: "/a b/c", key: "/k"}, "mqtts://127.0.0.1:8883?certfile=%2Fa+b%2Fc&keyfile=%2Fk", []string{"certfile /a b/c", "keyfile /k"}},
-		{listening{webSocket: true}, "ws://127.0.0.1:8883", []string{"protocol websockets"}},
+		{overMQTT, "mqtt://127.0.0.1:8883", nil},
+		{overMQTTS, "mqtts://127.0.0.1:8883?certfile=server.crt&keyfile=server.key", []string{"ciphers_tls1.3 TLS_AES_128_GCM_SHA256"}},
+		{overWS, "ws://127.0.0.1:8883", []string{"protocol websockets"}},
+	}
+	c, err := newCertificate()
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, tt := range tests {
 		dir := t.TempDir()
-		flags, err := gannetRecipe("gannet", tt.at).arguments(dir, addr)
-		if err != nil || !slices.Contains(flags, tt.url) {
+		gannet := shippedRecipe(t, "gannet").serving(tt.over, c)
+		flags, _, err := gannet.prepare(dir, addr)
+		if err != nil || !slices.Contains(flags, "--listen="+tt.url) {
 			t.Errorf("%q is not in %q, %v", tt.url, flags, err)
 		}
-		args, err := mosquittoRecipe("mosquitto", tt.at).arguments(dir, addr)
+		mosquitto := shippedRecipe(t, "mosquitto").serving(tt.over, c)
+		args, _, err := mosquitto.prepare(dir, addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +68,7 @@ func TestSecureOptionsSplitScenariosByTransport(t *testing.T) {
 func TestBrokerWithoutATransportIsNamedAndLeftOut(t *testing.T) {
 	var b bytes.Buffer
 	brokers := []recipe{{name: "mosquitto", path: "no-such-mosquitto"}}
-	if able, err := offering(context.Background(), brokers, listening{webSocket: true}, &b); err == nil || able != nil {
+	if able, err := offering(context.Background(), brokers, overWS, nil, &b); err == nil || able != nil {
 		t.Errorf("%v, %v", able, err)
 	}
 	if !strings.Contains(b.String(), "mosquitto: not measured") {

@@ -24,8 +24,8 @@ func (o *options) secureLoads() []secureLoad {
 		o.handshakes("tls12-resumed", "the same with a ticket", tls.VersionTLS12, true),
 	}
 	return []secureLoad{
-		{"TLS", listening{}, slices.Concat(handshakes, o.layered("tls-", newTLS))},
-		{"WebSocket", listening{webSocket: true}, o.layered("ws-", newWeb)},
+		{"TLS", overMQTTS, slices.Concat(handshakes, o.layered("tls-", newTLS))},
+		{"WebSocket", overWS, o.layered("ws-", newWeb)},
 	}
 }
 

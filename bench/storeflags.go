@@ -48,7 +48,7 @@ func storeOptions(args []string, output io.Writer) (o *options, kind storeKind, 
 	f.IntVar(&o.amount, "n", 1_000_000, "`N` sessions or messages")
 	f.BoolVar(&o.kill, "kill", false, "end the broker with SIGKILL instead of SIGTERM before it is started again")
 	f.DurationVar(&o.settle, "settle", 10*time.Second, "`TIME` of silence before each look at the memory")
-	common := addDurable(f.FlagSet, "broker", "gannet-sync", plainGannet)
+	common := addDurable(f.FlagSet, "broker", "gannet-sync", slices.Concat(shippedPeers("store"), shippedPeers("durable")))
 	if err := f.parse(args[1:]); err != nil {
 		return nil, kind, err
 	}

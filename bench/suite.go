@@ -13,7 +13,7 @@ import (
 type suite struct {
 	entries []entry
 	brokers []recipe
-	running *target // a broker that runs already, in place of the only recipe; nil: start them
+	goOn    bool // a broker that does not start is a failed run, and not the end
 	rounds  int
 	budget  budget
 	log     io.Writer // progress, a line for every run
@@ -30,6 +30,7 @@ type column struct {
 	outcomes []outcome
 	failed   []error // runs without an outcome
 	faults   faults  // of all runs
+	lacking  string  // why the broker was not asked to do this; empty: it was
 }
 
 // errStart marks the error of a broker that did not start: the next try would end the
@@ -39,7 +40,7 @@ var errStart = errors.New("start broker")
 // run measures everything. In every round the brokers take turns within a scenario,
 // and the one that goes first changes, so that whatever else the machine does falls
 // on all of them alike. A run that fails is kept in its column; only a broker that
-// does not start and the end of ctx are errors.
+// does not start, unless the suite goes on, and the end of ctx are errors.
 func (s *suite) run(ctx context.Context) ([]row, error) {
 	rows := make([]row, len(s.entries))
 	for i, e := range s.entries {
@@ -49,12 +50,16 @@ func (s *suite) run(ctx context.Context) ([]row, error) {
 		for i, e := range s.entries {
 			for k := range s.brokers {
 				b := (k + round) % len(s.brokers)
+				if reason := s.brokers[b].lacking(e.name); reason != "" {
+					rows[i].columns[b].lacking = reason
+					continue
+				}
 				started := time.Now()
 				o, err := s.one(ctx, e, s.brokers[b])
 				if cause := context.Cause(ctx); cause != nil {
 					return rows, cause
 				}
-				if errors.Is(err, errStart) {
+				if errors.Is(err, errStart) && !s.goOn {
 					return rows, err
 				}
 				rows[i].columns[b].note(o, err)
@@ -65,10 +70,10 @@ func (s *suite) run(ctx context.Context) ([]row, error) {
 	return rows, nil
 }
 
-// one measures one run, against a fresh broker unless one was given.
+// one measures one run, against a fresh broker unless one runs already.
 func (s *suite) one(ctx context.Context, e entry, r recipe) (o outcome, err error) {
-	if s.running != nil {
-		return e.run(ctx, *s.running, s.budget)
+	if r.running != nil {
+		return e.run(ctx, *r.running, s.budget)
 	}
 	p, err := startProcess(ctx, r)
 	if err != nil {
@@ -103,6 +108,10 @@ func (s *suite) progress(round int, e entry, r recipe, o outcome, err error, too
 	fmt.Fprintf(s.log, "round %d/%d  %-15s %-10s ", round+1, s.rounds, e.name, r.name)
 	if err != nil {
 		fmt.Fprintf(s.log, "failed: %v\n", err)
+		return
+	}
+	if o.rate == 0 && o.rss != 0 {
+		fmt.Fprintf(s.log, "%10.0f bytes for each %s  [%.1f s]\n", o.rss, e.unit, took.Seconds())
 		return
 	}
 	fmt.Fprintf(s.log, "%10.0f /s  broker %7.3f µs  loader %6.3f µs (%3.0f %% busy)  p99 %8.0f µs  faults: %v  [%.1f s]\n",

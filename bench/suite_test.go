@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -58,7 +57,7 @@ func TestSuiteKeepsFailedRunsAndAlternatesBrokers(t *testing.T) {
 		}
 		return outcome{rate: float64(len(order))}, nil
 	}}
-	s := suite{entries: []entry{one}, brokers: []recipe{{name: "a"}}, running: &target{}, rounds: 3, log: io.Discard}
+	s := suite{entries: []entry{one}, brokers: []recipe{{name: "a", running: &target{}}}, rounds: 3, log: io.Discard}
 	rows, err := s.run(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -101,9 +100,7 @@ func childRecipe(t *testing.T, behaviour string) recipe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return recipe{name: "child", path: path, arguments: func(_ string, addr netip.AddrPort) ([]string, error) {
-		return []string{"-test.run=^TestChildBroker$", "--", behaviour, addr.String()}, nil
-	}}
+	return recipe{name: "child", path: path, arguments: []string{"-test.run=^TestChildBroker$", "--", behaviour, "{address}"}}
 }
 
 // TestChildBroker is no test but the program of childRecipe, when it has arguments.
@@ -192,7 +189,7 @@ func TestProcessThatEndsAtOnceIsReportedWithItsWords(t *testing.T) {
 }
 
 func TestProgramThatDoesNotExist(t *testing.T) {
-	_, err := versionOf(context.Background(), mosquittoRecipe("no-such-mosquitto", listening{}))
+	_, err := versionOf(context.Background(), recipe{name: "mosquitto", path: "no-such-mosquitto"})
 	if err == nil || !strings.Contains(err.Error(), "mosquitto") {
 		t.Errorf("%v", err)
 	}

@@ -18,7 +18,8 @@
 // v5_test.go and v5session_test.go. Command line tools run as processes
 // (process_test.go, tools_test.go); commands_test.go tells its stories with both
 // makers' tools, company_test.go mixes them. MQTT.js tells the stories again in its
-// own language in test.mjs.
+// own language in test.mjs. report.mjs looks at the report of gannet bench compare in
+// headless Chromium (chromium.mjs).
 //
 // The package crash beside this one kills the broker under such clients. The package
 // secure runs both makers' brokers on the same configuration, with all that keeps

@@ -105,6 +105,7 @@ echo "interop: broker on $INTEROP_ADDR, $(mosquitto_pub --help | sed -n 's/.*\(m
 failed=0
 go test -count=1 -timeout 5m . || failed=1
 node --test --test-reporter=spec test.mjs || failed=1
+INTEROP_CHROMIUM=$(command -v chromium) node --test --test-reporter=spec report.mjs || failed=1
 # Brokers of its own, on configurations of its own. Its table of attacks needs -v.
 go test -count=1 -timeout 10m -v ./secure || failed=1
 exit "$failed"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/auth/acl"
+	"github.com/gannetmq/gannet/engine/fake"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
@@ -59,13 +60,13 @@ func (c *court) enact(rules string) {
 
 // knock sends CONNECT for user through a listener with this mount point.
 func (c *court) knock(loop int, packet *codec.Connect, user, mount string) *wire {
-	w := &wire{r: c.rig, loop: c.loops[loop], keep: true, v: packet.Version}
+	w := &wire{r: c.rig, loop: c.Loops[loop], Transport: fake.Transport{Keep: true}, v: packet.Version}
 	w.conn = w.loop.Open(w, &Listener{Name: "court", Policy: session.Policy{
 		AllowAnonymous: true, NewClientID: NewClientID, Access: session.Access{Authorizer: c.rules, MountPoint: mount, Tag: c},
-	}}, c.now)
+	}}, c.Now)
 	packet.HasUserName, packet.UserName = user != "", []byte(user)
 	w.send(packet.Append(nil, packet.Version))
-	c.settle()
+	c.Settle()
 	return w
 }
 
@@ -84,7 +85,7 @@ func (c *court) tell(topics ...string) {
 	for _, topic := range topics {
 		c.root.publish(topic, "for "+topic, codec.QoS0, 0)
 	}
-	c.settle()
+	c.Settle()
 	c.heard()
 }
 
@@ -113,13 +114,13 @@ func (w *wire) topics() string {
 
 func (w *wire) tryPublish(p codec.Publish) {
 	w.send(p.Append(nil, w.v))
-	w.r.settle()
+	w.r.Settle()
 }
 
 func (w *wire) trySubscribe(filter string) codec.ReasonCode {
 	w.r.t.Helper()
 	w.send(subscribeTo(w.v, filter, codec.QoS1))
-	w.r.settle()
+	w.r.Settle()
 	f := w.expect(codec.TypeSuback)
 	return codec.ReasonCode(f.Body[len(f.Body)-1])
 }
@@ -219,7 +220,7 @@ var accessAttacks = []struct {
 			c.root.tryPublish(codec.Publish{Topic: []byte(topic), QoS: codec.QoS1, PacketID: uint16(i + 1)})
 		}
 		c.want("mallory hears", m.topics(), "mallory/x")
-		if n := c.loops[0].stats.drops[session.DropNotAuthorized]; n != 1 {
+		if n := c.Loops[0].stats.drops[session.DropNotAuthorized]; n != 1 {
 			c.t.Errorf("%d counted as not allowed", n)
 		}
 	}},
@@ -357,7 +358,7 @@ var accessAttacks = []struct {
 		}
 		m.trySubscribe("$SYS/#")
 		c.b.Publish(&session.Message{Topic: []byte("$SYS/x"), Payload: []byte("x")})
-		c.settle()
+		c.Settle()
 		c.want("alice hears", a.topics(), "")
 		c.want("mallory hears", m.topics(), "$SYS/x")
 	}},

@@ -20,13 +20,13 @@ func TestFullQueueInTheStoreDropsNoMoreThanItMust(t *testing.T) {
 		for i := range n {
 			pub.publish("t", fmt.Sprint(i), codec.QoS1, uint16(i+1))
 		}
-		r.settle()
+		r.Settle()
 		sub = r.connect(0, durable("sub", codec.V5))
 		r.answerAll(store)
 		for i := n - most; i < n; i++ {
 			sub.expectPublish("t", fmt.Sprint(i))
 		}
-		if dropped := r.loops[0].Counters().Drops[session.DropQueueFull]; dropped != uint64(n-most) {
+		if dropped := r.Loops[0].Counters().Drops[session.DropQueueFull]; dropped != uint64(n-most) {
 			t.Errorf("queue of %d: %d dropped, want %d", most, dropped, n-most)
 		}
 	}
@@ -34,12 +34,12 @@ func TestFullQueueInTheStoreDropsNoMoreThanItMust(t *testing.T) {
 
 // answerAll does what reads there are, and those that follow from them.
 func (r *rig) answerAll(store *simStore) {
-	r.settle()
+	r.Settle()
 	for len(store.reads) > 0 {
 		q := store.reads[0]
 		store.reads = store.reads[1:]
 		store.simBackend.Read(q.QueueRead, q.done)
-		r.settle()
+		r.Settle()
 	}
 }
 
@@ -55,12 +55,12 @@ func TestGroupGoesOnWhenWhatAMemberWaitedForIsGivenUp(t *testing.T) {
 	p.Properties.MessageExpiryInterval = 1
 	p.Properties.Set(codec.PropMessageExpiryInterval)
 	pub.send(p.Append(nil, pub.v))
-	r.settle()
+	r.Settle()
 	member = r.connect(0, durable("member", codec.V5)) // and its queue is being read
 	pub.publish("s", "x", codec.QoS1, 2)
-	r.settle()
+	r.Settle()
 	member.expectNothing()
-	r.now += 2000
+	r.Now += 2000
 	r.answerAll(store)
 	member.expectPublish("s", "x")
 }

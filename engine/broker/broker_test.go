@@ -36,7 +36,7 @@ func (w *wire) expectAck(t codec.PacketType, id uint16, code codec.ReasonCode) {
 
 func (w *wire) puback(id uint16) {
 	w.send(codec.AppendPubackShort(nil, codec.TypePuback, id))
-	w.r.settle()
+	w.r.Settle()
 }
 
 func durable(id string, v codec.Version) *codec.Connect {
@@ -53,12 +53,12 @@ func TestMessageCrossesLoopsWithOneWritePerTurn(t *testing.T) {
 	sub := r.connect(1, connectAs("sub", codec.V5))
 	sub.subscribe("a/+", codec.QoS1)
 	pub := r.connect(0, connectAs("pub", codec.V311))
-	before := sub.writes
+	before := sub.Writes
 	for i := range 10 {
 		pub.publish("a/b", fmt.Sprint(i), codec.QoS0, 0)
 	}
-	r.settle()
-	if got := sub.writes - before; got != 1 {
+	r.Settle()
+	if got := sub.Writes - before; got != 1 {
 		t.Errorf("%d writes for one turn", got)
 	}
 	for i := range 10 {
@@ -72,16 +72,16 @@ func TestTakeoverAcrossLoopsDisconnectsTheOldConnection(t *testing.T) {
 	old.subscribe("t", codec.QoS1)
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("t", "one", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	old.expectPublish("t", "one")
 
 	young := r.dial(1, true)
 	young.v = codec.V5
 	young.send(durable("c", codec.V5).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	f := old.expect(codec.TypeDisconnect)
-	if codec.ReasonCode(f.Body[0]) != codec.SessionTakenOver || !old.closed {
-		t.Errorf("old connection: code %#x, closed %v", f.Body[0], old.closed)
+	if codec.ReasonCode(f.Body[0]) != codec.SessionTakenOver || !old.Closed {
+		t.Errorf("old connection: code %#x, closed %v", f.Body[0], old.Closed)
 	}
 	if f := young.expect(codec.TypeConnack); f.Body[0] != 1 {
 		t.Error("no session present")
@@ -91,7 +91,7 @@ func TestTakeoverAcrossLoopsDisconnectsTheOldConnection(t *testing.T) {
 	}
 	old.gone()
 	pub.publish("t", "two", codec.QoS1, 2)
-	r.settle()
+	r.Settle()
 	young.expectPublish("t", "two")
 }
 
@@ -103,7 +103,7 @@ func TestCleanStartEndsTheOldSession(t *testing.T) {
 	b := r.connect(1, connectAs("c", codec.V311))
 	pub := r.connect(0, connectAs("pub", codec.V311))
 	pub.publish("t", "x", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	b.expectNothing()
 	if n := r.b.Sessions(); n != 2 {
 		t.Errorf("%d sessions", n)
@@ -123,9 +123,9 @@ func TestSessionExpiresAndItsWillGoesOut(t *testing.T) {
 	c.WillProperties.WillDelayInterval = 60
 	c.WillProperties.Set(codec.PropWillDelayInterval)
 	r.connect(0, c).gone()
-	r.pass(4900)
+	r.Pass(4900)
 	watch.expectNothing()
-	r.pass(500)
+	r.Pass(500)
 	watch.expectPublish("will", "bye")
 	if n := r.b.Sessions(); n != 1 {
 		t.Errorf("%d sessions", n)
@@ -141,9 +141,9 @@ func TestWillDelayIsCancelledByAResumingConnection(t *testing.T) {
 	c.WillProperties.WillDelayInterval = 2
 	c.WillProperties.Set(codec.PropWillDelayInterval)
 	r.connect(0, c).gone()
-	r.pass(1000)
+	r.Pass(1000)
 	r.connect(1, durable("c", codec.V5))
-	r.pass(5000)
+	r.Pass(5000)
 	watch.expectNothing()
 }
 
@@ -156,11 +156,11 @@ func TestRetainedReplayOfManyIsCompleteAndInTurns(t *testing.T) {
 			p := codec.Publish{Topic: fmt.Appendf(nil, "r/%04d/x", i), Payload: []byte("v"), Retain: true}
 			pub.send(p.Append(nil, codec.V311))
 		}
-		r.settle()
+		r.Settle()
 		sub := r.connect(0, connectAs("sub", codec.V311))
 		s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("r/+/#"), QoS: qos}}}
 		sub.send(s.Append(nil, sub.v))
-		r.settle()
+		r.Settle()
 		sub.expect(codec.TypeSuback)
 		seen := map[string]bool{}
 		for {
@@ -189,23 +189,23 @@ func TestSlowReaderLosesQoS0ButKeepsQoS1(t *testing.T) {
 	sub.subscribe("a/#", codec.QoS1)
 	other := r.connect(0, connectAs("other", codec.V5))
 	other.subscribe("a/#", codec.QoS1)
-	sub.full, sub.stuck = true, 5000
+	sub.Full, sub.Stuck = true, 5000
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("a/first", "x", 0, 0) // takes notice of the full socket
-	r.settle()
+	r.Settle()
 	for i := range 100 {
 		pub.publish("a/0", strings.Repeat("x", 100), codec.QoS0, 0)
 		pub.publish("a/1", fmt.Sprint(i), codec.QoS1, uint16(i+1))
-		r.settle()
-		other.in = other.in[:0]
+		r.Settle()
+		other.In = other.In[:0]
 	}
-	if d := r.loops[0].Counters().Drops[session.DropOutboundFull]; d == 0 {
+	if d := r.Loops[0].Counters().Drops[session.DropOutboundFull]; d == 0 {
 		t.Error("no QoS 0 message was counted as dropped")
 	}
-	sub.in = sub.in[:0]
-	sub.full, sub.stuck = false, 0
-	r.loops[0].Turn(r.now)
-	r.settle()
+	sub.In = sub.In[:0]
+	sub.Full, sub.Stuck = false, 0
+	r.Loops[0].Turn(r.Now)
+	r.Settle()
 	for i := range 100 {
 		for {
 			f := sub.expect(codec.TypePublish)
@@ -233,14 +233,14 @@ func TestFullQueueRefusesA5Publisher(t *testing.T) {
 	old := r.connect(0, connectAs("old", codec.V311))
 	for i, want := range []codec.ReasonCode{codec.Success, codec.Success, codec.QuotaExceeded} {
 		pub.publish("t", fmt.Sprint("new", i), codec.QoS1, uint16(i+1))
-		r.settle()
+		r.Settle()
 		pub.expectAck(codec.TypePuback, uint16(i+1), want)
 	}
 	// A 3.1.1 publisher cannot be told: the oldest message makes room.
 	old.publish("t", "old0", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	old.expectAck(codec.TypePuback, 1, codec.Success)
-	if n := r.loops[0].Counters().Drops[session.DropQueueFull]; n != 1 {
+	if n := r.Loops[0].Counters().Drops[session.DropQueueFull]; n != 1 {
 		t.Errorf("%d drops counted", n)
 	}
 	back := r.connect(0, durable("sub", codec.V5))
@@ -253,7 +253,7 @@ func TestNoMatchingSubscribersIsSaidTo5(t *testing.T) {
 	r := newRig(t, 1, nil)
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("nobody", "x", codec.QoS1, 9)
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 9, codec.NoMatchingSubscribers)
 }
 
@@ -265,12 +265,12 @@ func TestOverlappingSubscriptionsMakeOneCopyWithAllIdentifiers(t *testing.T) {
 		s.Properties.SubscriptionIdentifiers = []uint32{uint32(i + 1)}
 		s.Properties.Set(codec.PropSubscriptionIdentifier)
 		sub.send(s.Append(nil, sub.v))
-		r.settle()
+		r.Settle()
 		sub.expect(codec.TypeSuback)
 	}
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("a/b", "x", codec.QoS2, 1)
-	r.settle()
+	r.Settle()
 	p := sub.expectPublish("a/b", "x")
 	if p.QoS != codec.QoS1 || len(p.Properties.SubscriptionIdentifiers) != 3 {
 		t.Errorf("%+v", p)
@@ -292,8 +292,8 @@ func TestSharedGroupGoesRoundAndPassesOverTheDead(t *testing.T) {
 	for i := range 10 {
 		pub.publish("t/x", fmt.Sprint(i), codec.QoS1, uint16(i+1))
 	}
-	r.settle()
-	if len(a.in) == 0 || len(b.in) == 0 {
+	r.Settle()
+	if len(a.In) == 0 || len(b.In) == 0 {
 		t.Fatal("one member got nothing")
 	}
 	// a dies with its five unacknowledged: b gets them.
@@ -321,7 +321,7 @@ func TestSharedGroupOfParkedMembersKeepsMessages(t *testing.T) {
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	for i := range 10 {
 		pub.publish("t/x", fmt.Sprint(i), codec.QoS1, uint16(i+1))
-		r.settle()
+		r.Settle()
 		pub.expectAck(codec.TypePuback, uint16(i+1), codec.Success)
 	}
 	b = r.connect(1, durable("b", codec.V5))
@@ -340,7 +340,7 @@ func TestSharedGroupRespectsWindows(t *testing.T) {
 	for i := range 5 {
 		pub.publish("t/x", fmt.Sprint(i), codec.QoS1, uint16(i+1))
 	}
-	r.settle()
+	r.Settle()
 	for i := range 5 {
 		p := a.expectPublish("t/x", fmt.Sprint(i))
 		a.expectNothing()
@@ -363,10 +363,10 @@ func TestWideFanoutKeepsThePublishersOrder(t *testing.T) {
 	for i := range 20 {
 		pub.publish([]string{"wide", "narrow"}[i%2], fmt.Sprint(i), codec.QoS0, 0)
 		if i%7 == 0 {
-			r.loops[i%3].Turn(r.now)
+			r.Loops[i%3].Turn(r.Now)
 		}
 	}
-	r.settle()
+	r.Settle()
 	for i, s := range subs {
 		for k := range 20 {
 			if k%2 == 0 || i < 3 {
@@ -380,12 +380,12 @@ func TestWideFanoutKeepsThePublishersOrder(t *testing.T) {
 func TestConnectTimeoutClosesTheSilent(t *testing.T) {
 	r := newRig(t, 1, nil)
 	w := r.dial(0, true)
-	r.pass(9500)
-	if w.closed {
+	r.Pass(9500)
+	if w.Closed {
 		t.Fatal("closed too early")
 	}
-	r.pass(1000)
-	if !w.closed {
+	r.Pass(1000)
+	if !w.Closed {
 		t.Fatal("still open")
 	}
 }
@@ -395,14 +395,14 @@ func TestKeepAliveTimeoutIsOneAndAHalf(t *testing.T) {
 	c := connectAs("c", codec.V5)
 	c.KeepAlive = 10
 	w := r.connect(0, c)
-	r.pass(14_000)
+	r.Pass(14_000)
 	w.send(codec.AppendPingreq(nil))
-	r.pass(14_500)
+	r.Pass(14_500)
 	w.expect(codec.TypePingresp)
 	w.expectNothing()
-	r.pass(1_000)
-	if f := w.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.KeepAliveTimeout || !w.closed {
-		t.Errorf("code %#x closed %v", f.Body[0], w.closed)
+	r.Pass(1_000)
+	if f := w.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.KeepAliveTimeout || !w.Closed {
+		t.Errorf("code %#x closed %v", f.Body[0], w.Closed)
 	}
 }
 
@@ -416,7 +416,7 @@ func TestPacketsArriveByteByByte(t *testing.T) {
 	for i := range b {
 		pub.send(b[i : i+1])
 	}
-	r.settle()
+	r.Settle()
 	sub.expect(codec.TypePublish)
 	sub.expect(codec.TypePublish)
 }
@@ -432,7 +432,7 @@ func TestAnnouncedLengthReservesNoMemory(t *testing.T) {
 	pub.gone()
 	fresh := r.dial(0, true)
 	fresh.send([]byte{0x10, 0xff, 0xff, 0xff, 0x07})
-	if !fresh.closed {
+	if !fresh.Closed {
 		t.Error("a CONNECT of 16 MiB is waited for")
 	}
 }
@@ -441,12 +441,12 @@ func TestShutdownSaysWhyTo5(t *testing.T) {
 	r := newRig(t, 1, nil)
 	a := r.connect(0, connectAs("a", codec.V5))
 	b := r.connect(0, connectAs("b", codec.V311))
-	r.loops[0].Shutdown(r.now)
-	if f := a.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.ServerShuttingDown || !a.closed {
+	r.Loops[0].Shutdown(r.Now)
+	if f := a.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.ServerShuttingDown || !a.Closed {
 		t.Errorf("code %#x", f.Body[0])
 	}
 	b.expectNothing()
-	if !b.closed {
+	if !b.Closed {
 		t.Error("3.1.1 client left open")
 	}
 }
@@ -461,7 +461,7 @@ type direct struct {
 func (d *direct) WriteDirect(b []byte) int {
 	d.calls++
 	n := min(len(b), d.takes)
-	d.in = append(d.in, b[:n]...)
+	d.In = append(d.In, b[:n]...)
 	return n
 }
 
@@ -472,36 +472,36 @@ func TestRestingLoopIsWrittenForAndABusyOneIsNotWoken(t *testing.T) {
 	d := &direct{wire: sub, takes: 1000}
 	sub.conn.t = d
 	pub := r.connect(0, connectAs("pub", codec.V311))
-	r.settle()
+	r.Settle()
 
 	pub.publish("t", "direct", codec.QoS0, 0)
-	r.loops[0].Turn(r.now)
+	r.Loops[0].Turn(r.Now)
 	sub.expectPublish("t", "direct")
-	if r.woken[1] || d.calls != 1 {
-		t.Errorf("woken %v, %d direct writes", r.woken[1], d.calls)
+	if r.Woken[1] || d.calls != 1 {
+		t.Errorf("woken %v, %d direct writes", r.Woken[1], d.calls)
 	}
 
 	d.takes = 3 // the socket is nearly full: the owner sends the rest
 	pub.publish("t", "in two pieces", codec.QoS0, 0)
-	r.loops[0].Turn(r.now)
-	if !r.woken[1] {
+	r.Loops[0].Turn(r.Now)
+	if !r.Woken[1] {
 		t.Error("the owner was not woken for the rest")
 	}
-	r.settle()
+	r.Settle()
 	sub.expectPublish("t", "in two pieces")
 
-	r.loops[1].Begin()
+	r.Loops[1].Begin()
 	pub.publish("t", "posted", codec.QoS0, 0)
-	r.loops[0].Turn(r.now)
-	if r.woken[1] || d.calls != 2 {
-		t.Errorf("busy loop: woken %v, %d direct writes", r.woken[1], d.calls)
+	r.Loops[0].Turn(r.Now)
+	if r.Woken[1] || d.calls != 2 {
+		t.Errorf("busy loop: woken %v, %d direct writes", r.Woken[1], d.calls)
 	}
-	if r.loops[1].Rest() {
+	if r.Loops[1].Rest() {
 		t.Fatal("rests with mail in its box")
 	}
-	r.loops[1].Turn(r.now)
+	r.Loops[1].Turn(r.Now)
 	sub.expectPublish("t", "posted")
-	if !r.loops[1].Rest() {
+	if !r.Loops[1].Rest() {
 		t.Error("does not rest with an empty box")
 	}
 }
@@ -514,17 +514,17 @@ func TestExpiredRetainedMessagesMakeRoom(t *testing.T) {
 		p.Properties.MessageExpiryInterval = 2
 		p.Properties.Set(codec.PropMessageExpiryInterval)
 		pub.send(p.Append(nil, codec.V5))
-		r.settle()
+		r.Settle()
 	}
 	for i := range 10 {
 		retain(fmt.Sprint("old/", i))
 	}
-	r.pass(1000)
+	r.Pass(1000)
 	retain("new")
 	if n := r.b.Retained(); n != 10 {
 		t.Fatalf("%d retained", n)
 	}
-	r.pass(1500)
+	r.Pass(1500)
 	if n, bytes := r.b.Retained(), r.b.retained.bytes.Load(); n != 0 || bytes != 0 {
 		t.Errorf("%d retained with %d bytes after they expired", n, bytes)
 	}
@@ -550,15 +550,15 @@ func TestGroupFindsTheOneFreeMemberAmongManyBlocked(t *testing.T) {
 	for i := range 4 * groupTries { // every window is full
 		pub.publish("t/x", "fill", codec.QoS1, uint16(i+1))
 	}
-	r.settle()
+	r.Settle()
 	free := members[3*groupTries]
 	free.puback(free.expectPublish("t/x", "fill").PacketID)
 	pub.publish("t/x", "last", codec.QoS1, 60000)
-	r.settle()
-	r.pass(2000)
+	r.Settle()
+	r.Pass(2000)
 	got := 0
 	for _, m := range members {
-		got += strings.Count(string(m.in), "last")
+		got += strings.Count(string(m.In), "last")
 	}
 	if got != 1 {
 		t.Errorf("the message reached %d members", got)
@@ -572,7 +572,7 @@ func TestRetainedMessageIsNotRefusedForAFullQueue(t *testing.T) {
 	for i := range 3 {
 		p := codec.Publish{Topic: []byte("t"), Payload: fmt.Append(nil, i), QoS: codec.QoS1, PacketID: uint16(i + 1), Retain: true}
 		pub.send(p.Append(nil, pub.v))
-		r.settle()
+		r.Settle()
 		pub.expectAck(codec.TypePuback, uint16(i+1), codec.Success)
 	}
 	late := r.connect(0, connectAs("late", codec.V5))

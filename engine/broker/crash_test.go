@@ -22,11 +22,11 @@ func TestWillIsPublishedOnceWhereverACrashCuts(t *testing.T) {
 			w.gone()
 			if delay > 0 {
 				r.commitAll(store)
-				r.pass(Time(delay) * 1000)
+				r.Pass(Time(delay) * 1000)
 			}
 			store.commit(cut)
 			r, store = r.restart(store)
-			r.pass(60_000)
+			r.Pass(60_000)
 			r.commitAll(store)
 			watch = r.durable(store, 0, durable("watch", codec.V5))
 			r.answerAll(store)
@@ -48,7 +48,7 @@ func TestWhatIsSaidAgainWaitsForWhatBacksIt(t *testing.T) {
 	for range 2 {
 		sub.send(codec.AppendPubackShort(nil, codec.TypePubrec, id))
 		pub.send([]byte{byte(codec.TypePubrel)<<4 | 2, 2, 0, 1})
-		r.settle()
+		r.Settle()
 		sub.expectNothing()
 		pub.expectNothing()
 	}
@@ -58,7 +58,7 @@ func TestWhatIsSaidAgainWaitsForWhatBacksIt(t *testing.T) {
 	pub.expectAck(codec.TypePubcomp, 1, codec.Success)
 	pub.expectAck(codec.TypePubcomp, 1, codec.PacketIdentifierNotFound)
 	sub.send(unsubscribeFrom(codec.V5, "t"))
-	r.settle()
+	r.Settle()
 	sub.expectNothing()
 	r.commitAll(store)
 	sub.expect(codec.TypeUnsuback)
@@ -149,7 +149,7 @@ func TestFailedReadIsTriedAgainByTheLoopThatTheSessionMovedTo(t *testing.T) {
 	young.send(durable("sub", codec.V5).Append(nil, codec.V5))
 	r.commitAll(store)
 	young.expectSession(true)
-	r.pass(tickMillis)
+	r.Pass(tickMillis)
 	r.answerAll(store)
 	young.expectPublish("t", "x")
 }
@@ -176,11 +176,11 @@ func TestQoS2WhoseConnectionWasTakenOverWhileItWasRoutedIsKnownAfterACrash(t *te
 	pub := r.connect(0, durable("pub", codec.V5))
 	store.meddle = func() { r.dial(1, true).send(durable("pub", codec.V5).Append(nil, codec.V5)) }
 	pub.publish("t", "x", codec.QoS2, 1)
-	r.settle()
+	r.Settle()
 	sub.expectPublish("t", "x")
 
 	next := newRigWithStore(t, 1, &store.Memory, nil)
-	if err := next.b.Restore(next.now); err != nil {
+	if err := next.b.Restore(next.Now); err != nil {
 		t.Fatal(err)
 	}
 	sub = next.connect(0, durable("sub", codec.V5))
@@ -188,7 +188,7 @@ func TestQoS2WhoseConnectionWasTakenOverWhileItWasRoutedIsKnownAfterACrash(t *te
 	pub = next.connect(0, durable("pub", codec.V5))
 	p := codec.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: codec.QoS2, PacketID: 1, Dup: true}
 	pub.send(p.Append(nil, pub.v))
-	next.settle()
+	next.Settle()
 	pub.expectAck(codec.TypePubrec, 1, codec.Success)
 	sub.expectNothing()
 }
@@ -205,8 +205,8 @@ func TestFailedReadOfASessionThatEndedIsForgotten(t *testing.T) {
 	r.open(0, connectAs("sub", codec.V5)) // Clean Start
 	r.commitAll(store)
 	store.answer(rnd0(), true)
-	r.settle()
-	if n := len(r.loops[0].failedReads); n > 0 {
+	r.Settle()
+	if n := len(r.Loops[0].failedReads); n > 0 {
 		t.Errorf("%d reads are to be tried again", n)
 	}
 }

@@ -4,7 +4,7 @@
 // Its goroutines are the event loops of whoever drives it. A Loop is one such loop's part of the
 // broker; every method of a Loop runs on its owner, and loops talk to each other through mailboxes:
 // one lock and one wake-up per batch. A Transport is a connection as the broker sees it, so that the same
-// broker runs on sockets, on the fake transports of the simulation, and on a million of them in a test.
+// broker runs on sockets, on the fake transports of the simulation (package fake), and on a million of them in a measurement.
 //
 // # Locks
 //

@@ -19,9 +19,9 @@ func manual(t *testing.T, loops int, change func(*Options)) (*rig, *simStore) {
 }
 
 func (r *rig) commitAll(store *simStore) {
-	r.settle()
+	r.Settle()
 	store.commit(1 << 20)
-	r.settle()
+	r.Settle()
 }
 
 // durable connects a client with a session in the store.
@@ -37,7 +37,7 @@ func (r *rig) durable(store *simStore, loop int, c *codec.Connect) *wire {
 func (w *wire) subscribeDurably(store *simStore, filter string, qos codec.QoS) {
 	w.r.t.Helper()
 	w.send(subscribeTo(w.v, filter, qos))
-	w.r.settle()
+	w.r.Settle()
 	w.expectNothing()
 	w.r.commitAll(store)
 	w.expect(codec.TypeSuback)
@@ -48,9 +48,9 @@ func rnd0() *rand.Rand { return rand.New(rand.NewSource(1)) }
 
 func (r *rig) restart(store *simStore) (*rig, *simStore) {
 	next := store.restart(rnd0())
-	x := newRigWithStore(r.t, len(r.loops), next, func(o *Options) { *o = *r.b.options() })
-	x.now = r.now
-	if err := x.b.Restore(x.now); err != nil {
+	x := newRigWithStore(r.t, len(r.Loops), next, func(o *Options) { *o = *r.b.options() })
+	x.Now = r.Now
+	if err := x.b.Restore(x.Now); err != nil {
 		r.t.Fatal(err)
 	}
 	return x, next
@@ -62,7 +62,7 @@ func TestQoS2WaitsForItsRecordOnWhicheverLoopItsSubscriberIs(t *testing.T) {
 	sub.subscribeDurably(store, "t", codec.QoS2)
 	pub := r.durable(store, 0, durable("pub", codec.V5))
 	pub.publish("t", "x", codec.QoS2, 1)
-	r.settle()
+	r.Settle()
 	sub.expectNothing()
 	pub.expectNothing()
 	r.commitAll(store)
@@ -71,7 +71,7 @@ func TestQoS2WaitsForItsRecordOnWhicheverLoopItsSubscriberIs(t *testing.T) {
 
 	sub.send(codec.AppendPubackShort(nil, codec.TypePubrec, p.PacketID))
 	pub.send([]byte{byte(codec.TypePubrel)<<4 | 2, 2, 0, 1})
-	r.settle()
+	r.Settle()
 	sub.expectNothing() // PUBREL, after which PUBLISH must not come again
 	pub.expectNothing() // PUBCOMP, after which the identifier is free
 	r.commitAll(store)
@@ -90,8 +90,8 @@ func TestQoS2FollowsItsSessionToAnotherLoopWhileItIsHeld(t *testing.T) {
 			sub.gone()
 		}
 		young := r.open(2, durable("sub", codec.V5))
-		r.settle()
-		sub.in = nil // a goodbye, if it was displaced
+		r.Settle()
+		sub.In = nil // a goodbye, if it was displaced
 		young.expectNothing()
 		r.commitAll(store)
 		young.expectSession(true)
@@ -102,7 +102,7 @@ func TestQoS2FollowsItsSessionToAnotherLoopWhileItIsHeld(t *testing.T) {
 		if _, ok := sub.next(); ok {
 			t.Error("the old connection got it, too")
 		}
-		for _, l := range r.loops {
+		for _, l := range r.Loops {
 			if len(l.holding) > 0 || l.box.waiting.Load() {
 				t.Errorf("displaced %v: loop %d: %d are held, waiting %v", displaced, l.index, len(l.holding), l.box.waiting.Load())
 			}
@@ -150,12 +150,12 @@ func TestReadThatFailsIsTriedAgain(t *testing.T) {
 		if !store.answer(rnd0(), true) {
 			t.Fatal("no read")
 		}
-		r.settle()
+		r.Settle()
 		sub.expectNothing()
 		if len(store.reads) > 0 {
 			t.Fatal("tried again at once")
 		}
-		r.pass(tickMillis)
+		r.Pass(tickMillis)
 	}
 	r.answerAll(store)
 	sub.expectPublish("t", "x")
@@ -173,7 +173,7 @@ func TestGroupQueueSurvivesARestart(t *testing.T) {
 	for i := range n {
 		pub.publish("t", fmt.Sprint(i), codec.QoS2, uint16(i+1))
 	}
-	r.settle()
+	r.Settle()
 	pub.expectNothing()
 	r.commitAll(store)
 	for i := range n {
@@ -209,7 +209,7 @@ func TestGroupQueueIsForgottenWithItsLastMember(t *testing.T) {
 			r.commitAll(store)
 		},
 		"clean start": func(r *rig, store *simStore) { r.open(0, connectAs("a", codec.V5)) },
-		"expiry":      func(r *rig, store *simStore) { r.pass(3700_000) },
+		"expiry":      func(r *rig, store *simStore) { r.Pass(3700_000) },
 	}
 	for name, how := range leave {
 		for _, restarted := range []bool{false, true} {
@@ -249,7 +249,7 @@ func TestQueueOfAGroupWithoutMembersIsForgottenAtTheStart(t *testing.T) {
 		{Kind: session.QueuePut, Session: 7, Seq: 1, QoS: 1, Message: (&session.Message{Topic: []byte("t"), QoS: 1}).Keep()},
 	})
 	r := newRigWithStore(t, 1, store, nil)
-	if err := r.b.Restore(r.now); err != nil {
+	if err := r.b.Restore(r.Now); err != nil {
 		t.Fatal(err)
 	}
 	w := r.connect(0, durable("a", codec.V5))
@@ -276,7 +276,7 @@ func TestWideFanoutToDurableSessionsIsHeldAsAnyOther(t *testing.T) {
 	}
 	pub := r.durable(store, 0, durable("pub", codec.V5))
 	pub.publish("t", "x", codec.QoS2, 1)
-	r.settle()
+	r.Settle()
 	pub.expectNothing()
 	for _, w := range subs {
 		w.expectNothing()
@@ -313,7 +313,7 @@ func TestLongBacklogIsDrainedInOrderThroughNarrowPlaces(t *testing.T) {
 	for i := range n {
 		pub.publish("t", fmt.Sprint(i), codec.QoS(1+i%2), uint16(i+1))
 	}
-	r.settle()
+	r.Settle()
 	sub = r.connect(1, c)
 	for i := 0; i < n; {
 		f, ok := sub.next()
@@ -334,6 +334,6 @@ func TestLongBacklogIsDrainedInOrderThroughNarrowPlaces(t *testing.T) {
 			i++
 			sub.send(codec.AppendPubackShort(nil, []codec.PacketType{codec.TypePuback, codec.TypePubrec}[p.QoS-1], p.PacketID))
 		}
-		r.settle()
+		r.Settle()
 	}
 }

@@ -6,16 +6,15 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/fake"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
 // rig is a broker with loops that a test turns by hand, on fake transports: the whole core without a socket.
 type rig struct {
-	t     testing.TB
-	b     *Broker
-	loops []*Loop
-	woken []bool
-	now   Time
+	*fake.Rig[*Loop]
+	t testing.TB
+	b *Broker
 }
 
 func newRig(t testing.TB, loops int, change func(*Options)) *rig {
@@ -27,111 +26,59 @@ func newRigWithStore(t testing.TB, loops int, store Store, change func(*Options)
 	if change != nil {
 		change(&o)
 	}
-	r := &rig{t: t, now: 1_700_000_000_000, woken: make([]bool, loops)}
-	r.b = New(o, store, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for i := range loops {
-		r.loops = append(r.loops, r.b.NewLoop(func() { r.woken[i] = true }))
-	}
-	return r
-}
-
-// settle turns all loops until nobody has anything to do.
-func (r *rig) settle() {
-	for busy := true; busy; {
-		busy = false
-		for i, l := range r.loops {
-			if r.woken[i] || l.NeedsTurn() {
-				r.woken[i], busy = false, true
-				l.Turn(r.now)
-			}
-		}
-	}
-}
-
-// pass lets time go by, a tick each quarter second.
-func (r *rig) pass(d Time) {
-	for end := r.now + d; r.now < end; {
-		r.now = min(r.now+tickMillis, end)
-		for _, l := range r.loops {
-			l.Tick(r.now)
-		}
-		r.settle()
-	}
+	b := New(o, store, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return &rig{fake.NewRig(loops, Time(1_700_000_000_000), b.NewLoop), t, b}
 }
 
 // wire is the far end of a fake connection.
 type wire struct {
-	r      *rig
-	conn   *Conn
-	loop   *Loop
-	v      codec.Version
-	in     []byte // what the broker wrote
-	keep   bool   // keep what the broker writes; else only count
-	bytes  int
-	writes int
-	stuck  int // bytes the socket does not take
-	full   bool
-	closed bool
-	endAt  Time // when the broker closed it
-
-	onClose func() // when the broker closes it, or nil
+	fake.Transport
+	r     *rig
+	conn  *Conn
+	loop  *Loop
+	v     codec.Version
+	endAt Time // when the broker closed it
 }
 
-func (w *wire) Write(b []byte) error {
-	w.bytes += len(b)
-	w.writes++
-	if w.full {
-		w.stuck += len(b)
-	}
-	if w.keep {
-		w.in = append(w.in, b...)
-	}
-	return nil
-}
-func (w *wire) Buffered() int      { return w.stuck }
-func (w *wire) RemoteAddr() string { return "fake" }
-func (w *wire) UserName() string   { return "" }
 func (w *wire) Close() {
-	w.closed, w.endAt = true, w.r.now
-	if w.onClose != nil {
-		w.onClose()
-	}
+	w.endAt = w.r.Now
+	w.Transport.Close()
 }
 
 func (r *rig) dial(loop int, anonymous bool) *wire {
-	w := &wire{r: r, loop: r.loops[loop], keep: true}
-	w.conn = w.loop.Open(w, &Listener{Name: "fake", Policy: session.Policy{AllowAnonymous: anonymous, NewClientID: NewClientID}}, r.now)
+	w := &wire{r: r, loop: r.Loops[loop], Transport: fake.Transport{Keep: true}}
+	w.conn = w.loop.Open(w, &Listener{Name: "fake", Policy: session.Policy{AllowAnonymous: anonymous, NewClientID: NewClientID}}, r.Now)
 	return w
 }
 
-func (w *wire) send(b []byte) { w.loop.Data(w.conn, b, w.r.now) }
+func (w *wire) send(b []byte) { w.loop.Data(w.conn, b, w.r.Now) }
 
 // gone cuts the connection from the client's side.
 func (w *wire) gone() {
-	w.closed = true
-	w.loop.Closed(w.conn, io.EOF, w.r.now)
-	w.r.settle()
+	w.Closed = true
+	w.loop.Closed(w.conn, io.EOF, w.r.Now)
+	w.r.Settle()
 }
 
 func (r *rig) connect(loop int, c *codec.Connect) *wire {
 	w := r.dial(loop, true)
 	w.v = c.Version
 	w.send(c.Append(nil, c.Version))
-	r.settle()
+	r.Settle()
 	w.expect(codec.TypeConnack)
 	return w
 }
 
 // next takes one packet that the broker wrote.
 func (w *wire) next() (codec.Frame, bool) {
-	f, _, err := codec.Next(w.in, 0)
+	f, _, err := codec.Next(w.In, 0)
 	if err != nil {
 		w.r.t.Fatalf("broker wrote nonsense: %v", err)
 	}
 	if f.Size == 0 {
 		return f, false
 	}
-	w.in = w.in[f.Size:]
+	w.In = w.In[f.Size:]
 	return f, true
 }
 
@@ -155,7 +102,7 @@ func (w *wire) subscribe(filter string, qos codec.QoS) {
 	w.r.t.Helper()
 	s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte(filter), QoS: qos}}}
 	w.send(s.Append(nil, w.v))
-	w.r.settle()
+	w.r.Settle()
 	w.expect(codec.TypeSuback)
 }
 

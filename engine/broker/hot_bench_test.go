@@ -35,15 +35,15 @@ func benchPointToPoint(b *testing.B, v codec.Version, qos codec.QoS) {
 	b.ReportAllocs()
 	for b.Loop() {
 		pub.send(batch)
-		r.settle()
+		r.Settle()
 		if qos == 0 {
-			sub.in = sub.in[:0]
+			sub.In = sub.In[:0]
 			continue
 		}
 		answer = answer[:0]
 		answer = answerAll(sub, answer, qos)
 		sub.send(answer)
-		r.settle()
+		r.Settle()
 		if qos == 2 {
 			answer = answerAll(sub, answer[:0], qos)
 			sub.send(answer)
@@ -53,16 +53,16 @@ func benchPointToPoint(b *testing.B, v codec.Version, qos codec.QoS) {
 				rel[len(rel)-4] |= 2 * (1 - rel[len(rel)-4]&2>>1)
 			}
 			pub.send(rel)
-			r.settle()
+			r.Settle()
 		}
-		pub.in = pub.in[:0]
+		pub.In = pub.In[:0]
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchBatch/2, "ns/msg")
 }
 
 // answerAll acknowledges everything that w received.
 func answerAll(w *wire, dst []byte, qos codec.QoS) []byte {
-	in := w.in
+	in := w.In
 	for len(in) > 0 {
 		f, _, err := codec.Next(in, 0)
 		if err != nil || f.Size == 0 {
@@ -82,7 +82,7 @@ func answerAll(w *wire, dst []byte, qos codec.QoS) []byte {
 		}
 		in = in[f.Size:]
 	}
-	w.in = w.in[:0]
+	w.In = w.In[:0]
 	return dst
 }
 
@@ -94,7 +94,7 @@ func BenchmarkFanout(b *testing.B) {
 			for i := range n {
 				s := r.connect(i%2, connectAs(fmt.Sprint("s", i), codec.V311))
 				s.subscribe("bench/topic/one", 0)
-				s.keep = false
+				s.Keep = false
 			}
 			pub := r.connect(0, connectAs("pub", codec.V311))
 			var batch []byte
@@ -104,7 +104,7 @@ func BenchmarkFanout(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				pub.send(batch)
-				r.settle()
+				r.Settle()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchBatch/float64(n), "ns/delivery")
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/fake"
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/persist"
 )
@@ -23,10 +24,10 @@ func (w *wire) halfway(packet []byte) (rest func()) {
 	}
 	c.mu.Lock()
 	w.loop.begin(c, out)
-	c.s.Packet(f, w.r.now, out)
+	c.s.Packet(f, w.r.Now, out)
 	w.loop.end(c, out)
 	c.mu.Unlock()
-	return func() { w.loop.act(cn, c, out, w.r.now) }
+	return func() { w.loop.act(cn, c, out, w.r.Now) }
 }
 
 func subscribeTo(v codec.Version, filter string, qos codec.QoS) []byte {
@@ -45,7 +46,7 @@ func (r *rig) retain(n int) {
 		p := codec.Publish{Topic: fmt.Append(nil, "r/", i), Payload: []byte("v"), Retain: true, QoS: codec.QoS1, PacketID: uint16(i + 1)}
 		pub.send(p.Append(nil, pub.v))
 	}
-	r.settle()
+	r.Settle()
 }
 
 // drink takes all PUBLISH packets that came, acknowledges those of QoS 1 and adds their topics to seen.
@@ -76,7 +77,7 @@ func TestSubscriptionOvertakenByTheEndOfItsSessionIsUndone(t *testing.T) {
 		rest := old.halfway(subscribeTo(codec.V5, filter, 1))
 		r.connect(1, connectAs("c", codec.V5)) // Clean Start
 		rest()
-		r.settle()
+		r.Settle()
 		if s := r.b.router.Stats(); s.Subscriptions+s.SharedSubscriptions != 0 {
 			t.Errorf("%s: %+v in the router, nobody subscribes", filter, s)
 		}
@@ -91,7 +92,7 @@ func TestSubscriptionOvertakenByTheNextConnectionIsAsThatWantsIt(t *testing.T) {
 		young := r.connect(1, durable("c", codec.V5))
 		young.send(unsubscribeFrom(codec.V5, filter))
 		rest()
-		r.settle()
+		r.Settle()
 		if s := r.b.router.Stats(); s.Subscriptions+s.SharedSubscriptions != 0 {
 			t.Errorf("%s: %+v in the router, nobody subscribes", filter, s)
 		}
@@ -104,7 +105,7 @@ func TestSubscriptionOvertakenByTheNextConnectionIsAsThatWantsIt(t *testing.T) {
 	subscribe()
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("t", "x", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	if p := young.expectPublish("t", "x"); p.QoS != codec.QoS1 {
 		t.Errorf("delivered at QoS %d: an old subscription replaced a newer one", p.QoS)
 	}
@@ -119,7 +120,7 @@ func TestReplayFollowsItsSessionToAnotherLoop(t *testing.T) {
 	young := r.dial(1, true)
 	young.v = codec.V5
 	young.send(durable("c", codec.V5).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	seen := map[string]int{}
 	old.drink(seen)
 	young.drink(seen)
@@ -135,7 +136,7 @@ func TestReplayOfASubscriptionOvertakenByATakeoverBegins(t *testing.T) {
 	rest := old.halfway(subscribeTo(codec.V5, "r/#", 0))
 	young := r.connect(1, durable("c", codec.V5))
 	rest()
-	r.settle()
+	r.Settle()
 	seen := map[string]int{}
 	if young.drink(seen); len(seen) != 3 {
 		t.Errorf("%d of 3 retained messages", len(seen))
@@ -149,7 +150,7 @@ func TestReplayGoesOnWhenASharedSubscriptionToTheSameFilterEnds(t *testing.T) {
 	sub.subscribe("$share/g/r/#", codec.QoS1)
 	sub.send(subscribeTo(codec.V5, "r/#", 1))
 	sub.send(unsubscribeFrom(codec.V5, "$share/g/r/#"))
-	r.settle()
+	r.Settle()
 	seen := map[string]int{}
 	if sub.drink(seen); len(seen) != 20 {
 		t.Errorf("%d of 20 retained messages", len(seen))
@@ -171,7 +172,7 @@ func TestOverlappingDeliveryDoesNotOvertakeAWideFanout(t *testing.T) {
 	more.Properties.Set(codec.PropSubscriptionIdentifier)
 	subs[0].send(more.Append(nil, codec.V5))
 	pub.publish("a/b", "2", codec.QoS1, 2)
-	r.settle()
+	r.Settle()
 	subs[0].expect(codec.TypeSuback)
 	for _, s := range subs {
 		s.expectPublish("a/b", "1")
@@ -187,9 +188,9 @@ func TestTakeoverIsCountedAsClosedByTheServer(t *testing.T) {
 	r := newRig(t, 2, nil)
 	old := r.connect(0, durable("c", codec.V311))
 	r.connect(1, durable("c", codec.V311))
-	r.settle()
-	if n := r.loops[0].Counters().Closed[codec.SessionTakenOver]; n != 1 || !old.closed {
-		t.Errorf("%d connections counted, closed %v", n, old.closed)
+	r.Settle()
+	if n := r.Loops[0].Counters().Closed[codec.SessionTakenOver]; n != 1 || !old.Closed {
+		t.Errorf("%d connections counted, closed %v", n, old.Closed)
 	}
 }
 
@@ -214,7 +215,7 @@ func TestAcknowledgementIsNotForgottenWhenTheStoreIsFasterThanTheLoop(t *testing
 	r.connect(0, durable("sub", codec.V5)).gone()
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	pub.publish("t", "x", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 1, codec.Success)
 }
 
@@ -230,8 +231,8 @@ func TestClosingDoesNotWriteWhatWaitsForTheStore(t *testing.T) {
 		} else {
 			w.send([]byte{0xF0, 0xFF, 0, 0})
 		}
-		r.settle()
-		if w.expectNothing(); !w.closed {
+		r.Settle()
+		if w.expectNothing(); !w.Closed {
 			t.Error("not closed")
 		}
 	}
@@ -245,7 +246,7 @@ func TestExpiredRetainedMessageLeavesTheStore(t *testing.T) {
 	p.Properties.MessageExpiryInterval = 1
 	p.Properties.Set(codec.PropMessageExpiryInterval)
 	pub.send(p.Append(nil, codec.V5))
-	r.pass(2000)
+	r.Pass(2000)
 	pub.subscribe("t", 0)
 	if r = r.crashAndRestart(store); r.b.Retained() != 0 {
 		t.Error("an expired retained message came back")
@@ -265,7 +266,7 @@ func TestRetainedMessagesReachTheStoreInTheOrderTheyReplaceEachOther(t *testing.
 	r := newRigWithStore(t, 2, store, nil)
 	for round := range 300 {
 		var both sync.WaitGroup
-		for _, l := range r.loops {
+		for _, l := range r.Loops {
 			both.Go(func() {
 				for i := range 5 {
 					l.retain(&session.Message{Topic: []byte("t"), Payload: fmt.Append(nil, l.index, " ", i)})
@@ -311,8 +312,8 @@ func (w *slowWire) WriteDirect(b []byte) int {
 func (w *slowWire) hold() { w.entered, w.leave = make(chan struct{}), make(chan struct{}) }
 
 func (r *rig) dialSlow(loop int) *slowWire {
-	w := &slowWire{wire: &wire{r: r, loop: r.loops[loop], keep: true, v: codec.V5}}
-	w.conn = w.loop.Open(w, &Listener{Name: "slow", Policy: session.Policy{AllowAnonymous: true}}, r.now)
+	w := &slowWire{wire: &wire{r: r, loop: r.Loops[loop], Transport: fake.Transport{Keep: true}, v: codec.V5}}
+	w.conn = w.loop.Open(w, &Listener{Name: "slow", Policy: session.Policy{AllowAnonymous: true}}, r.Now)
 	w.send(durable("c", codec.V5).Append(nil, codec.V5))
 	return w
 }
@@ -324,7 +325,7 @@ func TestNobodyWritesBesideTheOwnerAfterATakeover(t *testing.T) {
 	pub := r.connect(2, connectAs("pub", codec.V5))
 	turn := func(loop int) (done chan struct{}) {
 		done = make(chan struct{})
-		go func() { r.loops[loop].Turn(r.now); close(done) }()
+		go func() { r.Loops[loop].Turn(r.Now); close(done) }()
 		return done
 	}
 
@@ -333,7 +334,7 @@ func TestNobodyWritesBesideTheOwnerAfterATakeover(t *testing.T) {
 	first := turn(0) // loop 0 is inside Write of the old connection,
 	<-old.entered
 	young := r.dialSlow(1)
-	r.loops[1].Turn(r.now) // CONNACK
+	r.Loops[1].Turn(r.Now) // CONNACK
 	young.direct = 0
 	young.hold()
 	young.send(codec.AppendPingreq(nil))
@@ -342,20 +343,20 @@ func TestNobodyWritesBesideTheOwnerAfterATakeover(t *testing.T) {
 	close(old.leave) // and loop 0 has done its Write
 	<-first
 	pub.publish("t", "x", codec.QoS0, 0)
-	r.loops[2].Turn(r.now)
+	r.Loops[2].Turn(r.Now)
 	if young.direct > 0 {
 		t.Error("loop 2 wrote while loop 1 was writing")
 	}
 	close(young.leave)
 	<-second
-	r.settle()
+	r.Settle()
 	young.expect(codec.TypeConnack)
 	young.expect(codec.TypePingresp)
 	young.expectPublish("t", "x")
 }
 
 func (w *slowWire) subscribeAfterConnack(filter string) {
-	w.r.settle()
+	w.r.Settle()
 	w.expect(codec.TypeConnack)
 	w.subscribe(filter, codec.QoS0)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/fake"
 	"github.com/gannetmq/gannet/engine/session"
 )
 
@@ -27,8 +28,8 @@ func (j *slowJudge) answer(v session.Verdict) {
 }
 
 func (r *rig) dialJudged(j session.Authenticator) *wire {
-	w := &wire{r: r, loop: r.loops[0], keep: true, v: codec.V5}
-	w.conn = w.loop.Open(w, &Listener{Name: "judged", Policy: session.Policy{Authenticator: j, NewClientID: NewClientID}}, r.now)
+	w := &wire{r: r, loop: r.Loops[0], Transport: fake.Transport{Keep: true}, v: codec.V5}
+	w.conn = w.loop.Open(w, &Listener{Name: "judged", Policy: session.Policy{Authenticator: j, NewClientID: NewClientID}}, r.Now)
 	return w
 }
 
@@ -45,15 +46,15 @@ func TestWhatComesBeforeTheVerdictWaits(t *testing.T) {
 		w := r.dialJudged(j)
 		w.send(whole[:cut])
 		w.send(whole[cut:])
-		r.settle()
-		if len(j.asked) != 1 || len(w.in) > 0 {
-			t.Fatalf("cut at %d: %d questions, %d bytes before the verdict", cut, len(j.asked), len(w.in))
+		r.Settle()
+		if len(j.asked) != 1 || len(w.In) > 0 {
+			t.Fatalf("cut at %d: %d questions, %d bytes before the verdict", cut, len(j.asked), len(w.In))
 		}
 		if c := j.asked[0]; c.UserName != "u" || string(c.Password) != "p" || c.ClientID != "a" || c.Addr != "fake" || c.Listener != "judged" {
 			t.Fatalf("asked about %+v", c)
 		}
 		j.answer(session.Verdict{})
-		r.settle()
+		r.Settle()
 		w.expect(codec.TypeConnack)
 		for range 3 {
 			w.expect(codec.TypePingresp)
@@ -66,9 +67,9 @@ func TestWhoIsRefusedIsClosed(t *testing.T) {
 	w := r.dialJudged(j)
 	w.send(append(hello("a"), codec.AppendPingreq(nil)...))
 	j.answer(session.Verdict{Code: codec.NotAuthorized})
-	r.settle()
-	if f := w.expect(codec.TypeConnack); f.Body[1] != byte(codec.NotAuthorized) || !w.closed || len(w.in) > 0 {
-		t.Errorf("CONNACK % x, closed %t, then % x", f.Body, w.closed, w.in)
+	r.Settle()
+	if f := w.expect(codec.TypeConnack); f.Body[1] != byte(codec.NotAuthorized) || !w.Closed || len(w.In) > 0 {
+		t.Errorf("CONNACK % x, closed %t, then % x", f.Body, w.Closed, w.In)
 	}
 }
 
@@ -78,9 +79,9 @@ func TestVerdictOnAClientThatLeftIsNotRead(t *testing.T) {
 	w.send(hello("a"))
 	w.gone()
 	j.answer(session.Verdict{})
-	r.settle()
-	if len(w.in) > 0 {
-		t.Errorf("answered % x", w.in)
+	r.Settle()
+	if len(w.In) > 0 {
+		t.Errorf("answered % x", w.In)
 	}
 	if n := r.b.sessions.Load(); n != 0 {
 		t.Errorf("%d sessions", n)
@@ -91,14 +92,14 @@ func TestJudgingEndsWithTheConnectTimeout(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
 	w := r.dialJudged(j)
 	w.send(hello("a"))
-	r.pass(Time(r.b.options().ConnectTimeout.Milliseconds()) + 1000)
-	if !w.closed {
+	r.Pass(Time(r.b.options().ConnectTimeout.Milliseconds()) + 1000)
+	if !w.Closed {
 		t.Fatal("still open")
 	}
 	j.answer(session.Verdict{})
-	r.settle()
-	if len(w.in) > 0 {
-		t.Errorf("answered % x", w.in)
+	r.Settle()
+	if len(w.In) > 0 {
+		t.Errorf("answered % x", w.In)
 	}
 }
 
@@ -107,20 +108,20 @@ func TestWhoWaitsForAVerdictSendsNoMoreThanAConnect(t *testing.T) {
 	w := r.dialJudged(j)
 	w.send(hello("a"))
 	for range r.b.options().MaxConnectBytes/1024 + 1 {
-		if !w.closed {
+		if !w.Closed {
 			w.send(make([]byte, 1024))
 		}
 	}
-	if !w.closed || w.conn.partial != nil {
-		t.Errorf("closed %t", w.closed)
+	if !w.Closed || w.conn.partial != nil {
+		t.Errorf("closed %t", w.Closed)
 	}
 }
 
 // TestOverloadedLoopAcceptsNobody: two late ticks in a row are load, a single one is a machine that was suspended.
 func TestOverloadedLoopAcceptsNobody(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
-	l := r.loops[0]
-	l.Tick(r.now)
+	l := r.Loops[0]
+	l.Tick(r.Now)
 	limit := Time(r.b.options().MaxLoopLag.Milliseconds())
 	steps := []struct {
 		after Time
@@ -130,19 +131,19 @@ func TestOverloadedLoopAcceptsNobody(t *testing.T) {
 		{limit + 1, false}, {limit + 1, true}, {limit + 1, true}, {limit, false}, {limit + 1, false},
 	}
 	for i, x := range steps {
-		r.now += x.after
-		l.Tick(r.now)
+		r.Now += x.after
+		l.Tick(r.Now)
 		w := r.dial(0, true)
 		w.v = codec.V5
 		c := codec.Connect{Version: codec.V5, CleanStart: true, ClientID: []byte("a")}
 		w.send(c.Append(nil, codec.V5))
-		r.settle()
-		if code := codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]); x.busy != (code == codec.ServerBusy) || x.busy != w.closed {
-			t.Errorf("step %d: %v, closed %t", i, code, w.closed)
+		r.Settle()
+		if code := codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]); x.busy != (code == codec.ServerBusy) || x.busy != w.Closed {
+			t.Errorf("step %d: %v, closed %t", i, code, w.Closed)
 		}
 		w = r.dialJudged(j)
 		w.send(hello("b"))
-		r.settle()
+		r.Settle()
 		if x.busy != (len(j.asked) == 0) {
 			t.Errorf("step %d: the judge is asked about %d clients", i, len(j.asked))
 		}
@@ -163,10 +164,10 @@ func TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain(t *testing.T) {
 		return code
 	}}}
 	dial := func() *wire {
-		w := &wire{r: r, loop: r.loops[0], keep: true, v: codec.V5}
-		w.conn = w.loop.Open(w, lst, r.now)
+		w := &wire{r: r, loop: r.Loops[0], Transport: fake.Transport{Keep: true}, v: codec.V5}
+		w.conn = w.loop.Open(w, lst, r.Now)
 		w.send(hello("a"))
-		r.settle()
+		r.Settle()
 		return w
 	}
 	w := dial()
@@ -174,7 +175,7 @@ func TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain(t *testing.T) {
 		t.Fatalf("asked %d times, the judge %d times", len(asked), len(j.asked))
 	}
 	j.answer(session.Verdict{UserName: "U", ClientID: "A"})
-	r.settle()
+	r.Settle()
 	w.expect(codec.TypeConnack)
 	want := session.Credentials{Addr: "fake", Listener: "guarded", Version: codec.V5, ClientID: "a", UserName: "u", HasUserName: true}
 	if !reflect.DeepEqual(asked[0], want) {
@@ -185,10 +186,10 @@ func TestAdmitIsAskedBeforeTheJudgeAndOnceTheNamesAreCertain(t *testing.T) {
 		t.Errorf("then asked about %+v", asked[1:])
 	}
 	code = codec.Banned
-	if w = dial(); len(j.asked) > 0 || !w.closed || codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]) != codec.Banned {
+	if w = dial(); len(j.asked) > 0 || !w.Closed || codec.ReasonCode(w.expect(codec.TypeConnack).Body[1]) != codec.Banned {
 		t.Error("who is banned is judged")
 	}
-	if n := r.loops[0].Counters().Refused[codec.Banned]; n != 1 {
+	if n := r.Loops[0].Counters().Refused[codec.Banned]; n != 1 {
 		t.Errorf("%d counted", n)
 	}
 }
@@ -210,15 +211,15 @@ func TestVerdictThatExpiresDisconnects(t *testing.T) {
 	r, j := newRig(t, 1, nil), &slowJudge{}
 	w := r.dialJudged(j)
 	w.send(hello("a"))
-	j.answer(session.Verdict{Expires: r.now + session.Seconds(100)})
-	r.settle()
+	j.answer(session.Verdict{Expires: r.Now + session.Seconds(100)})
+	r.Settle()
 	w.expect(codec.TypeConnack)
-	r.pass(session.Seconds(98))
-	if w.closed {
+	r.Pass(session.Seconds(98))
+	if w.Closed {
 		t.Fatal("closed before its time")
 	}
-	r.pass(session.Seconds(4))
-	if f := w.expect(codec.TypeDisconnect); f.Body[0] != byte(codec.NotAuthorized) || !w.closed {
-		t.Errorf("DISCONNECT % x, closed %t", f.Body, w.closed)
+	r.Pass(session.Seconds(4))
+	if f := w.expect(codec.TypeDisconnect); f.Body[0] != byte(codec.NotAuthorized) || !w.Closed {
+		t.Errorf("DISCONNECT % x, closed %t", f.Body, w.Closed)
 	}
 }

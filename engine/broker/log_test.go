@@ -29,7 +29,7 @@ func TestClientsThatComeAndGoAreLoggedWhereThatIsWanted(t *testing.T) {
 		r, text := loggingRig(t, level)
 		w := r.connect(0, connectAs("a", codec.V5))
 		w.send((&codec.Disconnect{}).Append(nil, codec.V5))
-		r.settle()
+		r.Settle()
 		r.connect(0, connectAs("b", codec.V5)).gone()
 		for _, line := range []string{`msg="client connected" client=a`, `msg="client disconnected" client=a`, `msg="connection lost" client=b`} {
 			if got := strings.Contains(text.String(), line); got != want {
@@ -47,13 +47,13 @@ func TestDenialsAreLoggedNowAndThen(t *testing.T) {
 	}
 	s := codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("x/#")}}}
 	w.send(s.Append(nil, codec.V5))
-	r.pass(20_000)
+	r.Pass(20_000)
 	if n := strings.Count(text.String(), "not authorized"); n != 1 || !strings.Contains(text.String(), `client=nosy topic=x/# count=101`) {
 		t.Errorf("%d lines:\n%s", n, text)
 	}
 	stranger := r.dial(0, false)
 	stranger.send(connectAs("stranger", codec.V311).Append(nil, codec.V311))
-	r.pass(20_000)
+	r.Pass(20_000)
 	if !strings.Contains(text.String(), `msg="client refused" remote=fake listener=fake reason="not authenticated" count=1`) {
 		t.Errorf("no line about the stranger:\n%s", text)
 	}

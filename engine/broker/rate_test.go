@@ -23,12 +23,12 @@ func TestAcknowledgementsAreDelayedToTheRate(t *testing.T) {
 					pub.publish("t", "x", qos, id)
 					published++
 				}
-				r.settle()
+				r.Settle()
 				for f, ok := pub.next(); ok; f, ok = pub.next() {
 					switch f.Type {
 					case codec.TypePubrec:
 						pub.send(codec.AppendPubackShort(nil, codec.TypePubrel, uint16(f.Body[0])<<8|uint16(f.Body[1])))
-						r.settle()
+						r.Settle()
 					case codec.TypePuback, codec.TypePubcomp:
 						open--
 						again = true
@@ -37,7 +37,7 @@ func TestAcknowledgementsAreDelayedToTheRate(t *testing.T) {
 					}
 				}
 			}
-			r.pass(tickMillis)
+			r.Pass(tickMillis)
 		}
 		if want := 20 + 10*20; published < want-5 || published > want+8 {
 			t.Errorf("QoS %d: %d published in ten seconds, want about %d", qos, published, want)
@@ -49,8 +49,8 @@ func TestAcknowledgementsAreDelayedToTheRate(t *testing.T) {
 		if n != published {
 			t.Errorf("QoS %d: %d of %d arrived", qos, n, published)
 		}
-		if c := r.loops[0].Counters(); c.DelayedAcks == 0 || pub.closed {
-			t.Errorf("QoS %d: %d acknowledgements were delayed, closed %t", qos, c.DelayedAcks, pub.closed)
+		if c := r.Loops[0].Counters(); c.DelayedAcks == 0 || pub.Closed {
+			t.Errorf("QoS %d: %d acknowledgements were delayed, closed %t", qos, c.DelayedAcks, pub.Closed)
 		}
 	}
 }
@@ -60,11 +60,11 @@ func TestTooFastWithoutAcknowledgementsIsClosed(t *testing.T) {
 	for _, v := range []codec.Version{codec.V311, codec.V5} {
 		w := r.connect(0, connectAs("a", v))
 		for id := range uint16(16) {
-			if !w.closed {
+			if !w.Closed {
 				w.publish("t", "x", codec.QoS1, id+1)
 			}
 		}
-		r.settle()
+		r.Settle()
 		for range 5 {
 			w.expect(codec.TypePuback)
 		}
@@ -73,12 +73,12 @@ func TestTooFastWithoutAcknowledgementsIsClosed(t *testing.T) {
 				t.Errorf("DISCONNECT % x", f.Body)
 			}
 		}
-		if w.expectNothing(); !w.closed {
+		if w.expectNothing(); !w.Closed {
 			t.Error("still open")
 		}
 		w.gone()
 	}
-	if n := r.loops[0].Counters().Closed[codec.MessageRateTooHigh]; n != 2 {
+	if n := r.Loops[0].Counters().Closed[codec.MessageRateTooHigh]; n != 2 {
 		t.Errorf("%d closed", n)
 	}
 }
@@ -90,7 +90,7 @@ func TestQoS0AboveTheRateIsDroppedAndCounted(t *testing.T) {
 		w.publish("t", "seven-7", codec.QoS0, 0) // 12 bytes
 	}
 	w.expectNothing()
-	if n := r.loops[0].Counters().Drops[session.DropRate]; n != 1000-84 || w.closed {
-		t.Errorf("%d dropped, closed %t", n, w.closed)
+	if n := r.Loops[0].Counters().Drops[session.DropRate]; n != 1000-84 || w.Closed {
+		t.Errorf("%d dropped, closed %t", n, w.Closed)
 	}
 }

@@ -38,18 +38,18 @@ func TestNewRulesTakeSubscriptionsAwayAndLeaveConnections(t *testing.T) {
 
 	c.enact(onlyOpen + "\nuser root\ntopic readwrite #")
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if s := c.b.router.Stats(); s.Subscriptions != 1+2*2+1 || s.SharedSubscriptions != 0 {
 		t.Errorf("%d subscriptions and %d shared ones are left", s.Subscriptions, s.SharedSubscriptions)
 	}
 	c.tell("secret/x", "open/x")
 	for _, w := range []*wire{here, there} {
-		if w.closed {
+		if w.Closed {
 			t.Error("closed")
 		}
 		c.want("it hears", w.topics(), "open/x")
 	}
-	if n := c.loops[0].stats.revoked + c.loops[1].stats.revoked; n != 8 {
+	if n := c.Loops[0].stats.revoked + c.Loops[1].stats.revoked; n != 8 {
 		t.Errorf("%d counted, want 8", n)
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "sessions=5 subscriptions-removed=8 clients-disconnected=0") {
@@ -71,7 +71,7 @@ func TestWhatIsTakenAwayIsForgottenByTheStore(t *testing.T) {
 	sub.gone()
 	rules.strict.Store(true)
 	r.b.Reauthorize()
-	r.settle()
+	r.Settle()
 	next := r.crashAndRestart(store)
 	if s := next.b.router.Stats(); s.Subscriptions != 1 || s.SharedSubscriptions != 0 {
 		t.Errorf("%+v came back", s)
@@ -98,17 +98,17 @@ func TestReviewDisconnectsWhoMayNotStay(t *testing.T) {
 	c.b.Review(not("mallory", codec.NotAuthorized))
 	c.b.Review(not("oscar", codec.AdministrativeAction)) // before the first is done: both count
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if f := mallory.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.NotAuthorized {
 		t.Errorf("mallory hears % x", f.Body)
 	}
-	if alice.closed || c.root.closed || !mallory.closed || !old.closed {
-		t.Errorf("closed: alice %t, root %t, mallory %t, oscar %t", alice.closed, c.root.closed, mallory.closed, old.closed)
+	if alice.Closed || c.root.Closed || !mallory.Closed || !old.Closed {
+		t.Errorf("closed: alice %t, root %t, mallory %t, oscar %t", alice.Closed, c.root.Closed, mallory.Closed, old.Closed)
 	}
 	c.in(0, durable("m", codec.V5), "mallory", "") // Review is about those who are connected
 	c.b.Review(nil)
-	c.settle()
-	if n := c.loops[0].stats.connected + c.loops[1].stats.connected; n != 3 {
+	c.Settle()
+	if n := c.Loops[0].stats.connected + c.Loops[1].stats.connected; n != 3 {
 		t.Errorf("%d are connected", n)
 	}
 }
@@ -119,19 +119,19 @@ func TestVerdictsAuthorizerJudgesItsSession(t *testing.T) {
 	w.send(hello("a"))
 	own := &moody{}
 	j.answer(session.Verdict{Authorizer: own})
-	c.settle()
+	c.Settle()
 	w.expect(codec.TypeConnack)
 	w.trySubscribe("r/x")
 	w.trySubscribe("t")
 	c.enact("") // nobody may do anything
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if s := c.b.router.Stats(); s.Subscriptions != 2 {
 		t.Errorf("%d subscriptions under its own rules, want 2", s.Subscriptions)
 	}
 	own.strict.Store(true)
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if s := c.b.router.Stats(); s.Subscriptions != 1 {
 		t.Errorf("%d subscriptions, want 1", s.Subscriptions)
 	}
@@ -149,8 +149,8 @@ func TestReviewIsCutIntoTurns(t *testing.T) {
 	c.enact(onlyOpen + "\nuser root\ntopic readwrite #")
 	c.b.Reauthorize()
 	left, turns := sessions+1, 0
-	for l := c.loops[0]; left > 1; turns++ {
-		l.Turn(c.now)
+	for l := c.Loops[0]; left > 1; turns++ {
+		l.Turn(c.Now)
 		now := c.b.router.Stats().Subscriptions
 		if left-now > reviewBatch {
 			t.Fatalf("%d sessions in one turn", left-now)
@@ -162,8 +162,8 @@ func TestReviewIsCutIntoTurns(t *testing.T) {
 	if turns < sessions/reviewBatch {
 		t.Errorf("%d turns", turns)
 	}
-	c.settle()
-	if r := &c.loops[0].review; r.active || r.running || r.batch != nil || c.b.reviews.loops != 0 {
+	c.Settle()
+	if r := &c.Loops[0].review; r.active || r.running || r.batch != nil || c.b.reviews.loops != 0 {
 		t.Errorf("the review goes on: %+v", r)
 	}
 }
@@ -179,11 +179,11 @@ func TestReviewBeginsAgainWhenTheRulesChangeAgain(t *testing.T) {
 	c.enact(onlyOpen + "\nuser root\ntopic readwrite #")
 	c.b.Reauthorize()
 	c.b.Reauthorize() // before it has begun: one review
-	c.loops[0].Turn(c.now)
-	c.loops[1].Turn(c.now)
+	c.Loops[0].Turn(c.Now)
+	c.Loops[1].Turn(c.Now)
 	c.enact("user root\ntopic readwrite #")
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if s := c.b.router.Stats(); s.Subscriptions != 1 {
 		t.Errorf("%d subscriptions are left", s.Subscriptions)
 	}
@@ -199,12 +199,12 @@ func TestSessionThatMovesDuringAReviewIsNotMissed(t *testing.T) {
 	w.trySubscribe("secret/x")
 	c.enact(onlyOpen + "\nuser root\ntopic readwrite #")
 	c.b.Reauthorize()
-	for c.loops[0].NeedsTurn() || c.woken[0] { // this one is done
-		c.woken[0] = false
-		c.loops[0].Turn(c.now)
+	for c.Loops[0].NeedsTurn() || c.Woken[0] { // this one is done
+		c.Woken[0] = false
+		c.Loops[0].Turn(c.Now)
 	}
 	young := c.knock(0, durable("mover", codec.V5), "", "")
-	c.settle()
+	c.Settle()
 	young.expect(codec.TypeConnack)
 	c.tell("secret/x")
 	c.want("it hears", young.topics(), "")
@@ -221,7 +221,7 @@ func TestReplayEndsWithASubscriptionThatIsTakenAway(t *testing.T) {
 	w.send(subscribeTo(codec.V5, "r/+", 0))
 	c.enact(onlyOpen + "\nuser root\ntopic readwrite #")
 	c.b.Reauthorize()
-	c.settle()
+	c.Settle()
 	if n := len(strings.Fields(w.topics())); n != replayBatch {
 		t.Errorf("%d retained messages, want those of the turn before", n)
 	}
@@ -245,10 +245,10 @@ func BenchmarkReview(b *testing.B) {
 		r.b.Reauthorize()
 		for busy := true; busy; {
 			busy = false
-			for i, loop := range r.loops {
-				if r.woken[i] || loop.NeedsTurn() {
-					r.woken[i], busy = false, true
-					loop.Turn(r.now)
+			for i, loop := range r.Loops {
+				if r.Woken[i] || loop.NeedsTurn() {
+					r.Woken[i], busy = false, true
+					loop.Turn(r.Now)
 					turns++
 				}
 			}

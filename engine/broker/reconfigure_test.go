@@ -20,15 +20,15 @@ func TestReconfigure(t *testing.T) {
 
 	payload := string(bytes.Repeat([]byte("x"), 500))
 	before.publish("t", payload, codec.QoS2, 1)
-	r.settle()
+	r.Settle()
 	before.expect(codec.TypePublish)
 	before.expectAck(codec.TypePubrec, 1, codec.Success)
 	after := r.connect(1, connectAs("after", codec.V5))
 	after.publish("t", payload, codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	after.expect(codec.TypeDisconnect)
-	if !after.closed || before.closed {
-		t.Errorf("closed: %v who came after, %v who was there before", after.closed, before.closed)
+	if !after.Closed || before.Closed {
+		t.Errorf("closed: %v who came after, %v who was there before", after.Closed, before.Closed)
 	}
 	o.Session.MaxPacketSize = 1000
 	r.b.Reconfigure(o)
@@ -36,12 +36,12 @@ func TestReconfigure(t *testing.T) {
 	s := codec.Subscribe{PacketID: 2, Filters: []codec.Subscription{{Filter: deep}}}
 	again := r.connect(1, connectAs("again", codec.V5))
 	again.send(s.Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	again.expect(codec.TypeSuback)
 	for _, topic := range []string{"one", "two"} {
 		r.b.Publish(&session.Message{Topic: []byte(topic), Payload: []byte("x"), Retain: true})
 	}
-	r.settle()
+	r.Settle()
 	if n := r.b.Retained(); n != 1 {
 		t.Errorf("%d retained, 1 allowed", n)
 	}

@@ -36,7 +36,7 @@ func (r *rig) open(loop int, c *codec.Connect) *wire {
 	w := r.dial(loop, true)
 	w.v = c.Version
 	w.send(c.Append(nil, c.Version))
-	r.settle()
+	r.Settle()
 	return w
 }
 
@@ -49,14 +49,14 @@ func TestWhatRanOutWhileTheBrokerWasDownEndsAtTheFirstTick(t *testing.T) {
 	r.connect(0, withWill(durable("connected", codec.V5), 0))
 	r.connect(0, withWill(durable("patient", codec.V5), 10))
 
-	r.now += 60_000
+	r.Now += 60_000
 	r = r.crashAndRestart(store)
 	watch := r.connect(1, durable("watch", codec.V5))
 	watch.expectNothing()
 	if r.b.Sessions() != 5 {
 		t.Errorf("%d sessions before the first tick", r.b.Sessions())
 	}
-	r.pass(tickMillis)
+	r.Pass(tickMillis)
 	if r.b.Sessions() != 4 {
 		t.Errorf("%d sessions, one has expired", r.b.Sessions())
 	}
@@ -73,10 +73,10 @@ func TestWhatRanOutWhileTheBrokerWasDownEndsAtTheFirstTick(t *testing.T) {
 	if watch.expectNothing(); !seen["parked"] || !seen["connected"] {
 		t.Errorf("wills of %v", seen)
 	}
-	r.pass(10_000) // its connection was lost when the broker was
+	r.Pass(10_000) // its connection was lost when the broker was
 	watch.expectPublish("will", "patient")
 	r = r.crashAndRestart(store)
-	r.pass(60_000)
+	r.Pass(60_000)
 	r.connect(1, durable("watch", codec.V5)).expectPublish("will", "patient")
 	if r.b.Sessions() != 4 {
 		t.Errorf("%d sessions", r.b.Sessions())
@@ -90,7 +90,7 @@ func TestWhatRanOutEndsBeforeTheClientComesBackThough(t *testing.T) {
 		r.connect(1, durable("watch", codec.V5)).subscribe("will", codec.QoS1)
 		r.connect(0, expireIn(durable("short", codec.V5), 5)).gone()
 		r.connect(0, withWill(durable("connected", codec.V5), 0))
-		r.now += 5000
+		r.Now += 5000
 		r = r.crashAndRestart(store) // and no tick
 		back := durable("connected", codec.V5)
 		back.CleanStart = clean

@@ -38,19 +38,19 @@ func idleSessions(b *testing.B, connected bool) {
 	before := heap()
 	for i := range n {
 		w := &wires[i]
-		w.r, w.v, w.loop = r, codec.V311, r.loops[i%2]
-		w.conn = w.loop.Open(w, idleListener, r.now)
+		w.r, w.v, w.loop = r, codec.V311, r.Loops[i%2]
+		w.conn = w.loop.Open(w, idleListener, r.Now)
 		w.send((&codec.Connect{Version: codec.V311, ClientID: fmt.Appendf(nil, "device-%08d", i), KeepAlive: 60}).Append(nil, codec.V311))
 		w.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: fmt.Appendf(nil, "devices/%08d/cmd", i), QoS: 1}}}).Append(nil, codec.V311))
 		if !connected {
-			w.loop.Closed(w.conn, nil, r.now)
+			w.loop.Closed(w.conn, nil, r.Now)
 			w.conn = nil
 		}
 		if i%64 == 0 {
-			r.settle()
+			r.Settle()
 		}
 	}
-	r.settle()
+	r.Settle()
 	b.ReportMetric(float64(heap()-before)/float64(n), "heap-B/session")
 	b.ReportMetric(float64(unsafe.Sizeof(client{})), "client-B")
 	b.ReportMetric(float64(unsafe.Sizeof(Conn{})), "conn-B")
@@ -82,7 +82,7 @@ func BenchmarkRestore(b *testing.B) {
 		}
 		started := time.Now()
 		r := newRigWithStore(b, 2, store, nil)
-		if err := r.b.Restore(r.now); err != nil || r.b.Sessions() != n {
+		if err := r.b.Restore(r.Now); err != nil || r.b.Sessions() != n {
 			b.Fatal(r.b.Sessions(), err)
 		}
 		b.ReportMetric(time.Since(started).Seconds(), "s-to-serve")

@@ -132,7 +132,7 @@ func newSim(t *testing.T, seed int64, open func(t *testing.T, window int) simBac
 // start starts a process on the store.
 func (s *sim) start(t testing.TB, now Time) {
 	s.rig = newRigWithStore(t, 1+s.rnd.Intn(3), s.store, func(o *Options) { *o = s.opts })
-	s.now = now
+	s.Now = now
 	if err := s.b.Restore(now); err != nil {
 		t.Fatal(err)
 	}
@@ -168,9 +168,9 @@ func (s *sim) step() {
 	case n < 410:
 		c.disconnect()
 	case n < 420:
-		c.w.full = !c.w.full
-		if !c.w.full {
-			c.w.stuck = 0
+		c.w.Full = !c.w.Full
+		if !c.w.Full {
+			c.w.Stuck = 0
 		}
 	case n < 460:
 		c.subscribe(s.anyFilter())
@@ -183,7 +183,7 @@ func (s *sim) step() {
 	default:
 		c.read()
 	}
-	for _, l := range s.loops {
+	for _, l := range s.Loops {
 		if l.joined != 0 || l.unacked.conn != nil {
 			s.t.Fatalf("loop %d: joined %d, unacked %v after what it did", l.index, l.joined, l.unacked)
 		}
@@ -205,9 +205,9 @@ func (s *sim) anyFilter() string {
 
 // turnOne lets one loop turn, and perhaps hear that connections are closed that it closed.
 func (s *sim) turnOne() {
-	i := s.rnd.Intn(len(s.loops))
-	s.woken[i] = false
-	s.loops[i].Turn(s.now)
+	i := s.rnd.Intn(len(s.Loops))
+	s.Woken[i] = false
+	s.Loops[i].Turn(s.Now)
 	if s.rnd.Intn(4) == 0 {
 		s.reap()
 	}
@@ -217,8 +217,8 @@ func (s *sim) turnOne() {
 func (s *sim) reap() {
 	left := s.links[:0]
 	for _, w := range s.links {
-		if w.closed {
-			w.loop.Closed(w.conn, nil, s.now)
+		if w.Closed {
+			w.loop.Closed(w.conn, nil, s.Now)
 		} else {
 			left = append(left, w)
 		}
@@ -228,10 +228,10 @@ func (s *sim) reap() {
 
 // pass lets time pass; not every loop takes note at once.
 func (s *sim) pass(d Time) {
-	s.now += d
-	for _, l := range s.loops {
+	s.Now += d
+	for _, l := range s.Loops {
 		if s.rnd.Intn(3) > 0 {
-			l.Tick(s.now)
+			l.Tick(s.Now)
 		}
 	}
 }
@@ -239,30 +239,30 @@ func (s *sim) pass(d Time) {
 // crash loses the process and what its store had not committed, or shuts it down in order.
 func (s *sim) crash() {
 	if s.rnd.Intn(6) == 0 {
-		for _, l := range s.loops {
-			l.Shutdown(s.now)
+		for _, l := range s.Loops {
+			l.Shutdown(s.Now)
 		}
-		s.settle()
+		s.Settle()
 		s.store.commit(1 << 20)
 	}
 	for _, c := range s.clients {
 		if s.rnd.Intn(2) == 0 {
 			c.read() // the last that it hears from this process
 		}
-		c.lost(s.now)
+		c.lost(s.Now)
 	}
 	s.links = nil
 	s.countDropped()
 	s.store = s.store.restart(s.rnd)
-	s.start(s.t, s.now+Time(s.rnd.Intn(3)*s.rnd.Intn(3000)))
+	s.start(s.t, s.Now+Time(s.rnd.Intn(3)*s.rnd.Intn(3000)))
 	s.restarts++
-	s.restarted = s.now
+	s.restarted = s.Now
 	s.afterCrash()
 }
 
 // countDropped takes over what the broker counts as dropped.
 func (s *sim) countDropped() {
-	for _, l := range s.loops {
+	for _, l := range s.Loops {
 		d := &l.stats.drops
 		s.dropped += d[session.DropQueueFull] + d[session.DropGroupFull]
 		if d[session.DropLost] > 0 {
@@ -285,24 +285,24 @@ func (s *sim) finish() {
 				c.dial(simHello{clean: c.cleaning, expiry: session.Never})
 				busy = true
 			}
-			c.w.full, c.w.stuck = false, 0
+			c.w.Full, c.w.Stuck = false, 0
 			c.flushLate()
 		}
-		s.now += tickMillis
-		for _, l := range s.loops {
-			l.Tick(s.now)
-			l.Turn(s.now)
+		s.Now += tickMillis
+		for _, l := range s.Loops {
+			l.Tick(s.Now)
+			l.Turn(s.Now)
 		}
-		s.settle()
+		s.Settle()
 		s.reap()
 		s.store.commit(1 << 20)
 		for s.store.answer(s.rnd, false) {
 			busy = true
 		}
-		s.settle()
+		s.Settle()
 		for _, c := range s.clients {
 			busy = c.read() > 0 || busy
-			busy = busy || c.w == nil || !c.up || len(c.late) > 0 || len(c.w.in) > 0
+			busy = busy || c.w == nil || !c.up || len(c.late) > 0 || len(c.w.In) > 0
 		}
 		quiet++
 		if busy {

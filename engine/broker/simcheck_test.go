@@ -140,7 +140,7 @@ func (c *simClient) lost(at Time) {
 	if m := c.hello.will; m != nil && c.up {
 		m.wait = min(c.hello.delay, c.hello.expiry)
 		m.due, m.acked = at+m.wait, true
-		if !c.w.closed { // else that was noted then
+		if !c.w.Closed { // else that was noted then
 			c.s.owe(m)
 		}
 		c.pending = m
@@ -151,12 +151,12 @@ func (c *simClient) lost(at Time) {
 // beforeConnect notes what a CONNECT may do at once.
 func (c *simClient) beforeConnect(h *simHello) {
 	s := c.s
-	if m := c.pending; m != nil && !h.clean && s.now < m.due {
+	if m := c.pending; m != nil && !h.clean && s.Now < m.due {
 		m.acked, m.returned = false, !m.crashed
 	}
-	h.mustBeNew = c.fresh && c.endsAt != session.Never && s.now >= max(c.endsAt, s.restarted+c.hello.expiry)
+	h.mustBeNew = c.fresh && c.endsAt != session.Never && s.Now >= max(c.endsAt, s.restarted+c.hello.expiry)
 	c.fresh = false
-	if h.clean || s.now >= c.endsAt {
+	if h.clean || s.Now >= c.endsAt {
 		c.known, c.stateless = false, true
 		c.forgive()
 		c.abandon()
@@ -237,7 +237,7 @@ func (s *sim) afterCrash() {
 	for _, c := range s.clients {
 		if m := c.pending; m != nil {
 			m.crashed, m.returned = true, false
-			m.due = max(m.due, s.now+m.wait)
+			m.due = max(m.due, s.Now+m.wait)
 		}
 	}
 	for _, m := range s.sent {

@@ -96,19 +96,19 @@ func (c *simClient) dial(h simHello) {
 	s := c.s
 	if old := c.w; old != nil {
 		late := bytes.Join(c.late, nil)
-		c.lost(s.now)
+		c.lost(s.Now)
 		defer func() { // something may still be on its way over the old one
-			if !old.closed && s.rnd.Intn(2) == 0 {
+			if !old.Closed && s.rnd.Intn(2) == 0 {
 				old.send(late)
 			}
 		}()
 	}
 	c.beforeConnect(&h)
 	c.hello = h
-	c.w = s.rig.dial(s.rnd.Intn(len(s.loops)), true)
+	c.w = s.rig.dial(s.rnd.Intn(len(s.Loops)), true)
 	s.links = append(s.links, c.w)
 	if w := c.w; h.will != nil {
-		w.onClose = func() {
+		w.OnClose = func() {
 			if c.w == w { // else it was left before
 				s.owe(h.will)
 			}
@@ -139,22 +139,22 @@ func (c *simClient) dial(h simHello) {
 
 func (c *simClient) cut() {
 	w := c.w
-	c.lost(c.s.now)
-	if !w.closed {
-		w.closed = true
-		w.loop.Closed(w.conn, io.EOF, c.s.now)
+	c.lost(c.s.Now)
+	if !w.Closed {
+		w.Closed = true
+		w.loop.Closed(w.conn, io.EOF, c.s.Now)
 	}
 }
 
 // disconnect leaves in order. Nobody answers, so that a crash may still make it a loss of the connection.
 func (c *simClient) disconnect() {
 	c.flushLate()
-	if c.w == nil || c.w.closed {
+	if c.w == nil || c.w.Closed {
 		return
 	}
 	c.w.send((&codec.Disconnect{}).Append(nil, c.v))
 	c.hello.will = nil
-	c.lost(c.s.now)
+	c.lost(c.s.Now)
 }
 
 func (c *simClient) write(b []byte) { c.late = append(c.late, b) }
@@ -166,7 +166,7 @@ func (c *simClient) flushLate() {
 	}
 	all := bytes.Join(c.late, nil)
 	c.late = nil
-	for len(all) > 0 && !c.w.closed {
+	for len(all) > 0 && !c.w.Closed {
 		n := 1 + c.s.rnd.Intn(len(all))
 		b := bytes.Clone(all[:n])
 		c.s.trace("%s sends %x", c.name, b)
@@ -238,7 +238,7 @@ func (c *simClient) read() (n int) {
 	for c.w != nil && c.s.rnd.Intn(8) > 0 {
 		f, ok := c.w.next()
 		if !ok {
-			if c.w.closed {
+			if c.w.Closed {
 				c.lost(c.w.endAt)
 			}
 			return n

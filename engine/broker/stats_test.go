@@ -23,7 +23,7 @@ func TestCountersAreWhatIsOnTheWire(t *testing.T) {
 	w.send((&codec.Ack{PacketID: 2}).Append(nil, codec.TypePubrel, codec.V5))
 	w.send(codec.AppendPingreq(nil))
 	w.send((&codec.Unsubscribe{PacketID: 9, Filters: [][]byte{[]byte("a/b")}}).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 
 	var seen [16]uint64
 	for {
@@ -38,7 +38,7 @@ func TestCountersAreWhatIsOnTheWire(t *testing.T) {
 		t.Fatalf("on the wire: %v, want %v", seen, want)
 	}
 	seen[codec.TypeConnack], seen[codec.TypeSuback] = 2, 2 // taken by connect and subscribe
-	c := r.loops[0].Counters()
+	c := r.Loops[0].Counters()
 	if c.PacketsOut != seen {
 		t.Errorf("sent %v, want %v", c.PacketsOut, seen)
 	}
@@ -59,7 +59,7 @@ func TestCountersAreWhatIsOnTheWire(t *testing.T) {
 	back := r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
 	back.expect(codec.TypePublish)
 	back.expect(codec.TypePublish)
-	if c := r.loops[0].Counters(); c.Queued != 0 || c.QueuedBytes != 0 || c.PacketsOut[codec.TypePublish] != 5 {
+	if c := r.Loops[0].Counters(); c.Queued != 0 || c.QueuedBytes != 0 || c.PacketsOut[codec.TypePublish] != 5 {
 		t.Errorf("after the drain %d messages of %d bytes are queued, %d PUBLISH sent", c.Queued, c.QueuedBytes, c.PacketsOut[codec.TypePublish])
 	}
 }
@@ -70,17 +70,17 @@ func TestQueueOfASessionThatEndsIsNotCounted(t *testing.T) {
 	w.subscribe("a", codec.QoS1)
 	w.gone()
 	r.connect(0, connectAs("p", codec.V5)).publish("a", "x", codec.QoS1, 1)
-	r.settle()
-	if n := r.loops[0].Counters().Queued; n != 1 {
+	r.Settle()
+	if n := r.Loops[0].Counters().Queued; n != 1 {
 		t.Fatalf("%d are queued, want 1", n)
 	}
 	again := r.connect(0, connectAs("parked", codec.V311)) // Clean Session
-	if n := r.loops[0].Counters().Queued; n != 0 {
+	if n := r.Loops[0].Counters().Queued; n != 0 {
 		t.Errorf("%d are queued for nobody", n)
 	}
 	r.connect(0, connectAs("parked", codec.V311)) // takes over
 	again.gone()
-	if n := r.loops[0].Counters().Connected; n != 2 {
+	if n := r.Loops[0].Counters().Connected; n != 2 {
 		t.Errorf("%d connected, want 2", n)
 	}
 }
@@ -91,8 +91,8 @@ func TestSessionsThatExpireAreCounted(t *testing.T) {
 	c.Properties.SessionExpiryInterval = 10
 	c.Properties.Set(codec.PropSessionExpiryInterval)
 	r.connect(0, c).gone()
-	r.pass(11_000)
-	if c := r.loops[0].Counters(); c.Expired != 1 || c.Connected != 0 || r.b.Sessions() != 0 {
+	r.Pass(11_000)
+	if c := r.Loops[0].Counters(); c.Expired != 1 || c.Connected != 0 || r.b.Sessions() != 0 {
 		t.Errorf("%d expired, %d connected, %d sessions", c.Expired, c.Connected, r.b.Sessions())
 	}
 }
@@ -102,12 +102,12 @@ func TestWhatTheServerSaysOfItselfIsNotStored(t *testing.T) {
 	st := &recordCounter{Store: &persist.Memory{}}
 	r := newRigWithStore(t, 1, st, nil)
 	r.b.Publish(&session.Message{Topic: []byte("$SYS/broker/uptime"), Payload: []byte("1"), Retain: true})
-	r.settle()
+	r.Settle()
 	if st.n != 0 || r.b.Retained() != 0 || r.b.retained.index.Len() != 1 {
 		t.Errorf("%d records, %d retained, %d of clients; want none, one and none", st.n, r.b.retained.index.Len(), r.b.Retained())
 	}
 	r.b.Publish(&session.Message{Topic: []byte("a"), Payload: []byte("1"), Retain: true})
-	r.settle()
+	r.Settle()
 	if st.n != 1 {
 		t.Errorf("%d records of an ordinary retained message", st.n)
 	}
@@ -119,8 +119,8 @@ func TestBoundsOnRetainedMessagesAreForClients(t *testing.T) {
 	for _, topic := range []string{"$SYS/broker/a", "$SYS/broker/b", "mine", "$SYS/broker/a", "one more"} {
 		r.b.Publish(&session.Message{Topic: []byte(topic), Payload: []byte("1"), Retain: true})
 	}
-	r.settle()
-	if n, dropped := r.b.retained.index.Len(), r.loops[0].Counters().Drops[session.DropRetainedFull]; n != 3 || dropped != 1 {
+	r.Settle()
+	if n, dropped := r.b.retained.index.Len(), r.Loops[0].Counters().Drops[session.DropRetainedFull]; n != 3 || dropped != 1 {
 		t.Errorf("%d retained, %d refused; want 3 and 1", n, dropped)
 	}
 }

@@ -12,9 +12,9 @@ import (
 
 func (r *rig) crashAndRestart(store *persist.Memory) *rig {
 	store.Crash()
-	next := newRigWithStore(r.t, len(r.loops), store, func(o *Options) { *o = *r.b.options() })
-	next.now = r.now
-	if err := next.b.Restore(next.now); err != nil {
+	next := newRigWithStore(r.t, len(r.Loops), store, func(o *Options) { *o = *r.b.options() })
+	next.Now = r.Now
+	if err := next.b.Restore(next.Now); err != nil {
 		r.t.Fatal(err)
 	}
 	return next
@@ -34,7 +34,7 @@ func loadAll(s Store, visit func(session.Record) error) error {
 
 func (r *rig) commit(store *persist.Memory, n int) {
 	r.b.Durable(store.Commit(n))
-	r.settle()
+	r.Settle()
 }
 
 func TestAcknowledgementsWaitForTheStore(t *testing.T) {
@@ -43,12 +43,12 @@ func TestAcknowledgementsWaitForTheStore(t *testing.T) {
 	sub := r.dial(1, true)
 	sub.v = codec.V5
 	sub.send(durable("sub", codec.V5).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	sub.expectNothing()
 	r.commit(store, 1)
 	sub.expect(codec.TypeConnack)
 	sub.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("t"), QoS: 2}}}).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	sub.expectNothing()
 	r.commit(store, 1)
 	sub.expect(codec.TypeSuback)
@@ -58,7 +58,7 @@ func TestAcknowledgementsWaitForTheStore(t *testing.T) {
 		pub.publish("t", fmt.Sprint(i), codec.QoS1, uint16(i+1))
 	}
 	pub.publish("other", "x", codec.QoS1, 9)
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 9, codec.NoMatchingSubscribers) // nothing durable is owed
 	for i := range 3 {
 		sub.expectPublish("t", fmt.Sprint(i))
@@ -79,12 +79,12 @@ func TestRestartBringsBackSessionsQueuesAndRetained(t *testing.T) {
 	pub.publish("t/1", "seen", codec.QoS1, 1)
 	p := codec.Publish{Topic: []byte("kept"), Payload: []byte("r"), Retain: true}
 	pub.send(p.Append(nil, codec.V311))
-	r.settle()
+	r.Settle()
 	first := sub.expectPublish("t/1", "seen")
 	sub.gone()
 	watch.gone()
 	pub.publish("t/2", "waits", codec.QoS2, 2)
-	r.settle()
+	r.Settle()
 
 	r = r.crashAndRestart(store)
 	back := r.connect(0, durable("sub", codec.V311))
@@ -99,7 +99,7 @@ func TestRestartBringsBackSessionsQueuesAndRetained(t *testing.T) {
 	// The publisher repeats its QoS 2 message: known, so not routed again.
 	again := r.connect(1, durable("pub", codec.V311))
 	again.publish("t/2", "waits", codec.QoS2, 2)
-	r.settle()
+	r.Settle()
 	again.expect(codec.TypePubrec)
 	back.expectNothing()
 }
@@ -111,23 +111,23 @@ func TestCrashBeforeTheCommitLosesOnlyWhatWasNotAcknowledged(t *testing.T) {
 	sub.v = codec.V311
 	sub.send(durable("sub", codec.V311).Append(nil, codec.V311))
 	sub.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("t"), QoS: 1}}}).Append(nil, codec.V311))
-	r.settle()
+	r.Settle()
 	r.commit(store, 100)
 	sub.gone()
 	pub := r.connect(0, connectAs("pub", codec.V311))
 	pub.publish("t", "acked", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	r.commit(store, 100)
 	pub.expectAck(codec.TypePuback, 1, codec.Success)
 	pub.publish("t", "not acked", codec.QoS1, 2)
-	r.settle()
+	r.Settle()
 	pub.expectNothing()
 
 	r = r.crashAndRestart(store)
 	back := r.dial(0, true)
 	back.v = codec.V311
 	back.send(durable("sub", codec.V311).Append(nil, codec.V311))
-	r.settle()
+	r.Settle()
 	r.commit(store, 100)
 	back.expect(codec.TypeConnack)
 	back.expectPublish("t", "acked")

@@ -28,18 +28,18 @@ func TestUnavailableStoreRefusesWhatItWouldHaveToTake(t *testing.T) {
 	for range 5 { // more than the Receive Maximum: it must not leak
 		for id, qos := range []codec.QoS{codec.QoS1, codec.QoS2} {
 			pub.publish("t/owed", "refused", qos, uint16(id+1))
-			r.settle()
+			r.Settle()
 			pub.expectAck([]codec.PacketType{codec.TypePuback, codec.TypePubrec}[id], uint16(id+1), codec.QuotaExceeded)
 		}
 	}
 	owed.expectNothing()
 	volatile.expectNothing()
-	if n := r.loops[0].Counters().RefusedPublish; n != 10 {
+	if n := r.Loops[0].Counters().RefusedPublish; n != 10 {
 		t.Errorf("%d refused", n)
 	}
 	store.SetUnavailable(false)
 	pub.publish("t/owed", "taken", codec.QoS2, 2) // the identifier is free again
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePubrec, 2, codec.Success)
 	owed.expectPublish("t/owed", "taken")
 	volatile.expectPublish("t/owed", "taken")
@@ -54,13 +54,13 @@ func TestUnavailableStoreRefusesWhatItsPublisherWouldBeOwed(t *testing.T) {
 		pub = r.open(0, durable("owed", codec.V5)) // known: it may come back
 		pub.expectSession(true)
 		pub.publish("t", "x", codec.QoS2, 7)
-		r.settle()
+		r.Settle()
 		if pub.expectAck(codec.TypePubrec, 7, codec.QuotaExceeded); again {
 			break
 		}
 	}
 	pub.publish("t", "x", codec.QoS1, 8) // needs no record
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 8, codec.Success)
 	volatile.expectPublish("t", "x")
 }
@@ -72,8 +72,8 @@ func TestUnavailableStoreClosesA311Publisher(t *testing.T) {
 		pub := r.connect(0, durable("pub", codec.V311))
 		store.SetUnavailable(true)
 		pub.publish("t/owed", "x", qos, 1)
-		r.settle()
-		if pub.expectNothing(); !pub.closed {
+		r.Settle()
+		if pub.expectNothing(); !pub.Closed {
 			t.Errorf("qos %d: not closed", qos)
 		}
 		owed.expectNothing()
@@ -81,7 +81,7 @@ func TestUnavailableStoreClosesA311Publisher(t *testing.T) {
 		store.SetUnavailable(false)
 		pub = r.connect(0, durable("pub", codec.V311))
 		pub.publish("t/owed", "x", qos, 1)
-		r.settle()
+		r.Settle()
 		pub.expect([]codec.PacketType{codec.TypePuback, codec.TypePubrec}[qos-1])
 		owed.expectPublish("t/owed", "x")
 		volatile.expectPublish("t/owed", "x")
@@ -94,19 +94,19 @@ func TestUnavailableStoreLetsQoS0Through(t *testing.T) {
 	pub.publish("t/owed", "x", codec.QoS0, 0)
 	p := codec.Publish{Topic: []byte("t/owed"), Payload: []byte("retained"), Retain: true}
 	pub.send(p.Append(nil, pub.v))
-	r.settle()
+	r.Settle()
 	for _, w := range []*wire{owed, volatile} {
 		w.expectPublish("t/owed", "x")
 		w.expectPublish("t/owed", "retained")
 	}
-	if n := r.loops[0].Counters().Drops[session.DropUnstored]; n != 1 || r.b.Retained() != 0 {
+	if n := r.Loops[0].Counters().Drops[session.DropUnstored]; n != 1 || r.b.Retained() != 0 {
 		t.Errorf("%d counted as not retained, %d are retained", n, r.b.Retained())
 	}
 	p.QoS, p.PacketID = codec.QoS1, 1
 	p.Topic = []byte("nobody")
 	pub.send(p.Append(nil, pub.v))
-	r.settle()
-	if pub.expectNothing(); !pub.closed {
+	r.Settle()
+	if pub.expectNothing(); !pub.Closed {
 		t.Error("a retained message of QoS 1 was taken")
 	}
 	store.SetUnavailable(false)
@@ -117,7 +117,7 @@ func TestUnavailableStoreTakesNoNewSessionsAndSubscriptions(t *testing.T) {
 	subscribed := func(w *wire, want codec.ReasonCode) {
 		t.Helper()
 		w.send(subscribeTo(w.v, "new", codec.QoS1))
-		r.settle()
+		r.Settle()
 		f := w.expect(codec.TypeSuback)
 		if got := codec.ReasonCode(f.Body[len(f.Body)-1]); got != want {
 			t.Errorf("SUBACK %v, want %v", got, want)
@@ -140,8 +140,8 @@ func TestUnavailableStoreTakesNoNewSessionsAndSubscriptions(t *testing.T) {
 		{durable("old", codec.V311), 0},
 	} {
 		w := r.open(0, c.connect)
-		if f := w.expect(codec.TypeConnack); f.Body[1] != c.code || w.closed != (c.code != 0) {
-			t.Errorf("%s: CONNACK %x, closed %v, want code %#x", c.connect.ClientID, f.Body[:2], w.closed, c.code)
+		if f := w.expect(codec.TypeConnack); f.Body[1] != c.code || w.Closed != (c.code != 0) {
+			t.Errorf("%s: CONNACK %x, closed %v, want code %#x", c.connect.ClientID, f.Body[:2], w.Closed, c.code)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestUnavailableStoreRefusesForTheParkedMembersOfAGroup(t *testing.T) {
 	pub := r.connect(0, connectAs("pub", codec.V5))
 	for i := range 3 {
 		pub.publish("s", fmt.Sprint(i), codec.QoS1, 1)
-		r.settle()
+		r.Settle()
 		pub.expectAck(codec.TypePuback, 1, codec.QuotaExceeded)
 	}
 	r.connect(1, durable("member", codec.V5)).expectNothing()
@@ -169,21 +169,21 @@ func TestWhoWaitsForABrokenDiskIsTold(t *testing.T) {
 	sub.v = codec.V5
 	sub.send(durable("sub", codec.V5).Append(nil, codec.V5))
 	sub.send((&codec.Subscribe{PacketID: 1, Filters: []codec.Subscription{{Filter: []byte("t"), QoS: 2}}}).Append(nil, codec.V5))
-	r.settle()
+	r.Settle()
 	r.commit(store, 9)
 	sub.expect(codec.TypeConnack)
 	sub.expect(codec.TypeSuback)
 	pub, old := r.connect(0, connectAs("pub", codec.V5)), r.connect(0, connectAs("old", codec.V311))
 	pub.publish("t", "held", codec.QoS2, 1)
 	old.publish("t", "held too", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 
 	store.SetErr(errors.New("disk full"))
-	r.pass(1000)
-	if f := pub.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.QuotaExceeded || !pub.closed || !old.closed {
-		t.Errorf("code %#x, closed %v %v", f.Body[0], pub.closed, old.closed)
+	r.Pass(1000)
+	if f := pub.expect(codec.TypeDisconnect); codec.ReasonCode(f.Body[0]) != codec.QuotaExceeded || !pub.Closed || !old.Closed {
+		t.Errorf("code %#x, closed %v %v", f.Body[0], pub.Closed, old.Closed)
 	}
-	if sub.closed {
+	if sub.Closed {
 		t.Error("a subscriber was closed that asked for nothing")
 	}
 	sub.expectPublish("t", "held too") // at QoS 1 it may come again
@@ -206,18 +206,18 @@ func TestShortOfMemory(t *testing.T) {
 	r.b.ShortOfMemory(true)
 
 	pub.publish("t/parked", "refused", codec.QoS1, 1)
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 1, codec.QuotaExceeded)
 	sub.expectNothing()
 	pub.publish("t/other", "taken", codec.QoS1, 2)
-	r.settle()
+	r.Settle()
 	pub.expectAck(codec.TypePuback, 2, codec.Success)
 	sub.expectPublish("t/other", "taken")
 	late := r.dial(0, true)
 	late.send(connectAs("late", codec.V5).Append(nil, codec.V5))
-	r.settle()
-	if f := late.expect(codec.TypeConnack); f.Body[1] != byte(codec.ServerBusy) || !late.closed {
-		t.Errorf("CONNACK % x, closed %v", f.Body, late.closed)
+	r.Settle()
+	if f := late.expect(codec.TypeConnack); f.Body[1] != byte(codec.ServerBusy) || !late.Closed {
+		t.Errorf("CONNACK % x, closed %v", f.Body, late.Closed)
 	}
 	r.connect(0, &codec.Connect{Version: codec.V311, ClientID: []byte("parked")})
 

@@ -6,15 +6,13 @@
 //	INTEROP_SPKI              hash of the public key in it, for Chromium
 //	INTEROP_CHROMIUM          the browser
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'node:test'
 import mqtt from 'mqtt'
 import WebSocket from 'ws'
+import { startChromium } from '../chromium.mjs'
 import { waitFor } from '../wait.mjs'
 
 const { INTEROP_WS, INTEROP_WSS, INTEROP_CA, INTEROP_SPKI, INTEROP_CHROMIUM } = process.env
@@ -170,24 +168,12 @@ async function page(t, transport) {
   await once(server, 'listening')
   t.after(() => { server.closeAllConnections(); server.close() })
 
-  const profile = mkdtempSync(join(tmpdir(), 'interop-chromium-'))
-  const chromium = spawn(INTEROP_CHROMIUM, [
-    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-extensions',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server',
-    `--user-data-dir=${profile}`, `--ignore-certificate-errors-spki-list=${INTEROP_SPKI}`, `http://127.0.0.1:${server.address().port}/`,
-  ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
-  let words = ''
-  chromium.stderr.on('data', (part) => { words += part })
-  const gone = once(chromium, 'exit')
-  t.after(async () => {
-    try { process.kill(-chromium.pid, 'SIGKILL') } catch {} // its children, too
-    await gone
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 })
-  })
+  const chromium = startChromium(t, INTEROP_CHROMIUM,
+    [`--ignore-certificate-errors-spki-list=${INTEROP_SPKI}`, `http://127.0.0.1:${server.address().port}/`])
   try {
-    return await within(Promise.race([report, gone.then(() => { throw new Error('Chromium ended') })]), 'the report of the page')
+    return await within(Promise.race([report, chromium.gone]), 'the report of the page')
   } catch (error) {
-    error.message += `\n${words}`
+    error.message += `\n${chromium.words()}`
     throw error
   }
 }
