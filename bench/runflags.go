@@ -401,6 +401,9 @@ const certificateMax = 1 << 20
 
 // readCertificates reads the files of certificates.
 func (a *runArguments) readCertificates() error {
+	if (a.cert == "") != (a.key == "") {
+		return errors.New("cert, key: one without the other is of no use")
+	}
 	for _, f := range []struct {
 		name, path string
 		text       *[]byte
