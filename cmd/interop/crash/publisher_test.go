@@ -222,7 +222,7 @@ func (s *pahoV5Sender) connect(ctx context.Context) (bool, error) {
 	s.conn = packets.NewThreadSafeConn(s.tap(c))
 	s.client = paho.NewClient(paho.ClientConfig{
 		Conn:               s.conn,
-		Session:            s.session,
+		Session:            pahoV5State{s.session},
 		PacketTimeout:      patience,
 		OnServerDisconnect: func(*paho.Disconnect) {},
 		OnClientError:      func(error) {},

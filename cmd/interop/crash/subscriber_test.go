@@ -311,7 +311,7 @@ func (r *pahoV5Receiver) connect(ctx context.Context) (bool, error) {
 	r.conn = packets.NewThreadSafeConn(c)
 	r.client = paho.NewClient(paho.ClientConfig{
 		Conn:          r.conn,
-		Session:       r.session,
+		Session:       pahoV5State{r.session},
 		PacketTimeout: patience,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
 			r.pass(p.Packet.Topic, slices.Clone(p.Packet.Payload), p.Packet.QoS)
