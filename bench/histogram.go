@@ -54,10 +54,7 @@ func (h *histogram) take(from *histogram) {
 	if from.total == 0 {
 		return
 	}
-	for i, n := range &from.buckets {
-		h.buckets[i] += n
-	}
-	h.total += from.total
+	h.merge(from)
 	from.reset()
 }
 

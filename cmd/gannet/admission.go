@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,7 +192,7 @@ func (a *admission) commit(ch *change) (closeOld func()) {
 	a.accesses, a.stores, a.rules, a.guard = ch.accesses, ch.stores, ch.rules, ch.guard
 	return func() {
 		for _, x := range oldAccesses {
-			if !contains(ch.accesses, x) {
+			if !slices.Contains(ch.accesses, x) {
 				x.close()
 			}
 		}
@@ -201,15 +202,6 @@ func (a *admission) commit(ch *change) (closeOld func()) {
 			}
 		}
 	}
-}
-
-func contains(list []*access, x *access) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // reload puts next in force in a running server, or leaves everything as it was.

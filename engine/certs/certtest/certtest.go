@@ -40,9 +40,6 @@ func NoAlternativeNames(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, 
 // Until sets the end of a certificate.
 func Until(t time.Time) Option { return func(c *x509.Certificate) { c.NotAfter = t } }
 
-// Subject replaces the subject.
-func Subject(name pkix.Name) Option { return func(c *x509.Certificate) { c.Subject = name } }
-
 // NewCA makes an authority that signed itself.
 func NewCA(t testing.TB, name string, options ...Option) *Certificate {
 	t.Helper()
