@@ -26,8 +26,8 @@ type scenario interface {
 	ready(c *client) error
 	// packet gets every packet after that, also after DISCONNECT. f.Body is borrowed.
 	packet(c *client, f codec.Frame) error
-	// fill may append packets to c.out. It is called for every touched client at the
-	// end of a turn, and again while c.out reaches outSize.
+	// fill may append packets to c.out. It is called for every touched client before and
+	// after the wait of a turn, and again while c.out reaches outSize.
 	fill(c *client)
 	// ended follows the broker's close of a connection that sent DISCONNECT.
 	ended(c *client) error
@@ -49,7 +49,7 @@ type loop struct {
 	base     time.Time
 	now      time.Duration // since base: of the last read, fill or wake-up
 	clients  []*client     // a client's token is its index
-	touched  []*client     // have, or may have, something to write at the end of the turn
+	touched  []*client     // have, or may have, something to write
 	waiting  []*client     // to be dialed when others are through
 	started  int           // clients between dialing and CONNACK
 	in       []byte
@@ -101,7 +101,7 @@ func (l *loop) reopen(c *client) {
 	l.waiting = append(l.waiting, c)
 }
 
-// touch has c written at the end of this turn.
+// touch has c written before the loop waits again.
 func (l *loop) touch(c *client) {
 	if !c.touched {
 		c.touched = true
@@ -109,19 +109,22 @@ func (l *loop) touch(c *client) {
 	}
 }
 
-// turn waits for input, at most for timeout, reads what there is, and writes what
-// there is to write: each connection at most once, except for what exceeds outSize.
+// turn writes what is to be written already, waits for input, at most for timeout from
+// l.now, reads what there is, and writes what that gave rise to. What is due by the clock
+// so does not wait for what has come in, and the wait is the only call of the poller. In
+// each of the two, a connection is written at most once, except for what exceeds outSize.
 func (l *loop) turn(timeout time.Duration) error {
+	until := l.now + timeout
 	if err := l.dial(); err != nil {
 		return err
 	}
-	switch {
-	case len(l.touched) > 0:
-		timeout = 0
-	case l.paced() && len(l.waiting) > 0:
-		timeout = min(timeout, l.dialed-l.now)
+	if len(l.touched) > 0 {
+		if err := l.flush(); err != nil {
+			return err
+		}
+		timeout = until - l.clock()
 	}
-	n, err := l.poll.wait(timeout)
+	n, err := l.poll.wait(min(timeout, l.untilDial()))
 	if err != nil {
 		return err
 	}
@@ -159,6 +162,18 @@ func (l *loop) mayDial() bool {
 	}
 	l.dialed += time.Duration(float64(time.Second) / l.target.how.rate)
 	return true
+}
+
+// untilDial returns how long it is, from l.now, until another connection may be begun by
+// what is known now: turnLimit if only a packet or an error could make room for it.
+func (l *loop) untilDial() time.Duration {
+	switch {
+	case len(l.waiting) == 0 || l.started >= l.target.how.mostDialing():
+		return turnLimit
+	case l.paced():
+		return l.dialed - l.now
+	}
+	return 0
 }
 
 // fail ends a connection that went wrong, and the run unless the scenario can do
