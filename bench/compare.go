@@ -76,16 +76,21 @@ func collect(list *[]string) func(string) error {
 	}
 }
 
-// compareCatalog is the catalog of gannet bench load and the memory of silent clients.
+// compareCatalog is the catalog of gannet bench load, the memory of silent clients, and
+// scenarios of gannet bench run.
 func (o *compareSettings) compareCatalog() []entry {
 	few, many := o.steps[0], o.steps[1]
-	return append(catalog(), entry{
+	list := append(catalog(), entry{
 		name: "idle", unit: unitConnection,
 		about: fmt.Sprintf("silent clients with a subscription each, from %d to %d", few, many),
 		run: func(ctx context.Context, t target, b budget) (outcome, error) {
 			return measureIdle(ctx, t, few, many, o.settle, b)
 		},
 	})
+	for _, c := range comparedRuns() {
+		list = append(list, c.entry())
+	}
+	return list
 }
 
 // choosePeers fills in the brokers: those of names, and those of files after them. A
@@ -164,7 +169,7 @@ func (o *compareSettings) locate(programs []string) error {
 func compare(ctx context.Context, o *compareSettings, stdout, stderr io.Writer) error {
 	if o.listEntries {
 		for _, e := range o.entries {
-			fmt.Fprintf(stdout, "%-12s %s\n", e.name, e.about)
+			fmt.Fprintf(stdout, "%-17s %s\n", e.name, e.about)
 		}
 		return nil
 	}

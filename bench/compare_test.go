@@ -394,3 +394,35 @@ func TestProgramIsBuiltOnlyIfItIsNotThere(t *testing.T) {
 		t.Errorf("%v, %s", left, &log)
 	}
 }
+
+func TestScenariosOfRunAreComparedByTheFiguresOfTheirPhases(t *testing.T) {
+	r := newRunner(&runOptions{target: target{how: &access{}}}, io.Discard)
+	r.result.Phases = []phaseResult{
+		{Name: "queue", Unit: unitMessage, Seconds: 1, Sent: 100, Done: 100, Broker: &brokerCost{CPU: 2, RSS: 5000, Grown: 1000}, Loader: loaderCost{CPU: 1, Use: 0.5},
+			Latency: []latencyResult{{P99: 7}}},
+		{Name: "drain", Unit: unitMessage, Seconds: 3, Done: 100, Broker: &brokerCost{CPU: 8, RSS: 9000}, Loader: loaderCost{CPU: 4, Use: 0.1}},
+		{Name: "after", Unit: unitMessage, Seconds: 50, Done: 100},
+	}
+	r.faults.lost = 3
+	o, err := r.outcome([]string{"queue", "drain"})
+	want := outcome{rate: 50, serverCPU: 4, loaderCPU: 2, loaderUse: 0.2, p99: 7 * time.Microsecond, total: 200, faults: faults{lost: 3}}
+	if err != nil || o != want {
+		t.Errorf("%+v, %v\nwant %+v", o, err, want)
+	}
+	r.result.Phases[0].Unit, r.result.Phases[1].Name = unitConnection, "idle"
+	r.result.Phases = r.result.Phases[:2]
+	if o, err = r.outcome([]string{"queue"}); err != nil || o.rss != 50 {
+		t.Errorf("%v bytes for each of 100 connections, %v; want 50: it was 4000 before and is 9000 at the end", o.rss, err)
+	}
+	if _, err := r.outcome([]string{"none"}); err == nil {
+		t.Error("figures of a phase that is not there")
+	}
+}
+
+func TestComparedScenariosOfRunAreThose(t *testing.T) {
+	for _, c := range comparedRuns() {
+		if e := c.entry(); e.name != c.scenario || e.about == "" || e.unit == "" || len(c.phases) == 0 {
+			t.Errorf("%+v", e)
+		}
+	}
+}

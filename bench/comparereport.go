@@ -36,7 +36,7 @@ func (c *comparison) explanation() []string {
 			"× is the figure divided by that of " + c.names()[0] + ".",
 		"A rate counts what was delivered. Processor time is that of the whole broker, for each message in or out, connection or cycle. " +
 			"Where the loader is busy all the time, the rate is the loader's and only processor time compares brokers. " +
-			"paced-5k sends by the clock, so that its rate says only who keeps up.",
+			"Where messages are sent by the clock, as the list of scenarios says, the rate says only who keeps up.",
 	}
 	if c.Ended != "" {
 		lines = append(lines, "It was ended early, so that rounds are missing: "+c.Ended+".")

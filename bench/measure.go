@@ -15,6 +15,8 @@ type target struct {
 	pid   int
 	layer func() layer // makes what lies below the packets of one connection; nil: MQTT over TCP
 	how   *access      // how clients present themselves; nil: as the zero value
+
+	restart func() error // ends the broker, starts it again, and waits until it listens; nil: nobody here can
 }
 
 // outcome is what one run of one scenario against one broker measured. A unit is a

@@ -1,23 +1,27 @@
 package bench
 
 import (
+	"os"
+	"runtime"
 	"testing"
 	"time"
 )
 
-func TestParseStatSurvivesAHostileProgramName(t *testing.T) {
-	line := "4711 (a) R (b c) S 1 4711 4711 0 -1 4194560 100 0 0 0 250 150 0 0 20 0 5 0 12345 1000000 200 18446744073709551615\n"
-	got, err := parseStat([]byte(line))
-	if err != nil || got != 4*time.Second {
-		t.Errorf("%v, %v; want 4s: 250 and 150 ticks", got, err)
+func TestProcessorTimeIsThatOfTheProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("processor time of other processes is read on Linux only")
 	}
-}
-
-func TestParseStatRefusesWhatIsNotAStatLine(t *testing.T) {
-	for _, line := range []string{"", "4711", "4711 (name) S 1 2 3", "4711 (n) S 1 1 1 0 -1 4 1 0 0 0 x 150 0 0"} {
-		if got, err := parseStat([]byte(line)); err == nil {
-			t.Errorf("%q: %v without an error", line, got)
-		}
+	before := ownCPU()
+	got, err := processCPU(os.Getpid())
+	if after := ownCPU(); err != nil || got < before-time.Millisecond || got > after+time.Millisecond {
+		t.Errorf("%v, %v; this process has used between %v and %v", got, err, before, after)
+	}
+	if got, err := processCPU(os.Getppid()); err != nil || got <= 0 {
+		t.Errorf("of the parent: %v, %v", got, err)
+	}
+	const beyond = 1 << 22 // the kernel's bound on process identifiers
+	if got, err := processCPU(beyond); err == nil {
+		t.Errorf("of a process that is not there: %v", got)
 	}
 }
 

@@ -150,6 +150,18 @@ func (p *process) end(limit time.Duration) error {
 	}
 }
 
+// restart ends the broker, starts it again with what it has kept, and returns when it
+// accepts connections.
+func (p *process) restart(r recipe) error {
+	if err := p.end(stopLimit); err != nil {
+		return err
+	}
+	if err := p.start(r); err != nil {
+		return err
+	}
+	return p.await(context.Background())
+}
+
 // kill ends the broker without asking.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // an error means that it is gone already

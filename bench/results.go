@@ -73,14 +73,18 @@ type faultCounts struct {
 	Reordered uint64 `json:"reordered"`
 	Stray     uint64 `json:"stray"`
 	Unasked   uint64 `json:"unasked"`
+
+	Unanswered uint64 `json:"unanswered,omitempty"`
+	Refused    uint64 `json:"refused,omitempty"`
+	Tardy      uint64 `json:"tardy,omitempty"`
 }
 
 func countsOf(f faults) faultCounts {
-	return faultCounts{f.lost, f.duplicate, f.reordered, f.stray, f.unasked}
+	return faultCounts{f.lost, f.duplicate, f.reordered, f.stray, f.unasked, f.unanswered, f.refused, f.tardy}
 }
 
 func (f faultCounts) faults() faults {
-	return faults{lost: f.Lost, duplicate: f.Duplicate, reordered: f.Reordered, stray: f.Stray, unasked: f.Unasked}
+	return faults{f.Lost, f.Duplicate, f.Reordered, f.Stray, f.Unasked, f.Unanswered, f.Refused, f.Tardy}
 }
 
 // addRows takes what a suite has measured.

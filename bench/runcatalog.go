@@ -241,7 +241,7 @@ func (r *runner) fitConnections(n int) (int, error) {
 	if n <= room {
 		return n, nil
 	}
-	if n != r.o.scenario.sizes.connections {
+	if r.o.whole || n != r.o.scenario.sizes.connections {
 		return 0, fmt.Errorf("connections: %d, and the limit of open files of this process or the broker allows %d", n, room)
 	}
 	r.result.note("%d connections instead of %d: the limit of open files of this process or the broker allows no more.", room, n)
@@ -254,6 +254,9 @@ func (r *runner) fit(spec *fleetSpec) error {
 	room, all := r.room(), spec.clients()
 	if all <= room {
 		return nil
+	}
+	if r.o.whole {
+		return fmt.Errorf("%d clients, and the limit of open files of this process or the broker allows %d", all, room)
 	}
 	share := float64(room) / float64(all)
 	if share*float64(len(spec.groups)) < 0.001 {

@@ -195,7 +195,7 @@ func (r *runner) rss() int64 {
 
 // runReconnect connects clients, waits until a restart of the broker puts them out, and
 // measures how long it takes until all are back.
-func runReconnect(ctx context.Context, r *runner, n int) error {
+func runReconnect(ctx context.Context, r *runner, n int) (err error) {
 	x := &crowd{root: r.o.prefix}
 	l, err := newLoop(r.target, x)
 	if err != nil {
@@ -218,6 +218,11 @@ func runReconnect(ctx context.Context, r *runner, n int) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if failed := <-restarted; failed != nil {
+			err = errors.Join(err, fmt.Errorf("restart: %w", failed))
+		}
+	}()
 	wait := &stage{
 		name: "wait for the restart", unit: unitConnection,
 		phase: phase{
@@ -243,15 +248,12 @@ func runReconnect(ctx context.Context, r *runner, n int) error {
 		return err
 	}
 	r.result.note("from the first connection lost to the last one back: %.3f s.", (l.now - x.firstLost).Seconds())
-	if err := <-restarted; err != nil {
-		return fmt.Errorf("restart: %w", err)
-	}
 	x.leave(r, l)
 	return nil
 }
 
-// restart begins the command that restarts the broker, or asks for one. The channel has
-// the end of it.
+// restart begins the restart of the broker, or asks for one. The channel has the end of
+// it, once.
 func (r *runner) restart() (<-chan error, error) {
 	ended := make(chan error, 1)
 	if r.part != nil { // the coordinator does it, when one of all asks for it
@@ -259,6 +261,10 @@ func (r *runner) restart() (<-chan error, error) {
 			r.part.post(&message{Type: messageRestart})
 		}
 		ended <- nil
+		return ended, nil
+	}
+	if again := r.target.restart; again != nil {
+		go func() { ended <- again() }()
 		return ended, nil
 	}
 	if r.o.restart == "" {
@@ -270,7 +276,7 @@ func (r *runner) restart() (<-chan error, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("restart: %w", err)
 	}
-	go func() { ended <- cmd.Wait() }() // the last stage waits for it
+	go func() { ended <- cmd.Wait() }()
 	return ended, nil
 }
 

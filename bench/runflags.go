@@ -33,6 +33,7 @@ type runOptions struct {
 	seed     uint64
 
 	warm, length, patience time.Duration
+	whole                  bool // an error rather than fewer clients on a small machine
 
 	restart      string // a command that restarts the broker; empty: somebody does it
 	restartLimit time.Duration
@@ -146,7 +147,7 @@ func (a *runArguments) add(f *flag.FlagSet) {
 	f.BoolVar(&a.list, "list", false, "print the scenarios and end")
 	f.Float64Var(&a.seconds, "seconds", 10, "`S` seconds measured, where the scenario does not end by itself")
 	f.Float64Var(&a.warmup, "warm", 2, "`S` seconds before that, of which nothing is reported")
-	f.Float64Var(&a.patient, "patience", 10, "`S` seconds after which a message that has not come is lost, and a broker that does nothing has failed")
+	f.Float64Var(&a.patient, "patience", runPatience.Seconds(), "`S` seconds after which a message that has not come is lost, and a broker that does nothing has failed")
 	f.IntVar(&a.sizes.connections, "connections", 0, "`N` clients")
 	f.IntVar(&a.sizes.publishers, "publishers", 0, "`N` clients that publish")
 	f.IntVar(&a.sizes.subscribers, "subscribers", 0, "`N` clients that subscribe, or Sessions")

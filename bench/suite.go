@@ -84,7 +84,9 @@ func (s *suite) one(ctx context.Context, e entry, r recipe) (o outcome, err erro
 			err = stop
 		}
 	}()
-	if o, err = e.run(ctx, p.target, s.budget); err != nil {
+	t := p.target
+	t.restart = func() error { return p.restart(r) }
+	if o, err = e.run(ctx, t, s.budget); err != nil {
 		if gone := p.gone(); gone != nil {
 			err = fmt.Errorf("%w; %w", err, gone)
 		}
