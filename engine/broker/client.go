@@ -159,17 +159,20 @@ type greeting struct {
 func (c *Conn) timerNode() *timer[Conn] { return &c.slot }
 
 // begin lends the client's outbound buffer to out. Caller holds c.mu.
-func (l *Loop) begin(c *client, out *session.Output) {
+func (l *Loop) begin(c *client, out *session.Output) { l.beginSized(c, out, 0) }
+
+// beginSized is begin for a call that may append a packet of about size bytes.
+func (l *Loop) beginSized(c *client, out *session.Output, size int) {
 	l.countQueue(c, -1)
 	out.Room = l.b.options().MaxOutboundBytes - int(c.buffered.Load())
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
 	}
-	switch n := len(l.spare); {
+	switch {
 	case c.out != nil:
 		out.Frames = c.out.B
-	case n > 0 && c.s.Waiting():
-		c.out, l.spare = l.spare[n-1], l.spare[:n-1]
+	case len(l.spare) > 0 && (size > maxScratch || c.s.Waiting()):
+		c.out = l.takeSpare()
 		out.Frames = c.out.B
 	default:
 		out.Frames = l.scratch[:0]
@@ -228,17 +231,25 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 
 const (
 	maxScratch = 64 << 10
-	// A loop keeps up to maxSpare outbound buffers that are too large to be its scratch, of up to maxSpareBytes each, for clients whose
-	// queues are drained. The pool does not: it judges by what it sees most of, which is acknowledgements.
-	maxSpare      = 4
-	maxSpareBytes = 512 << 10
+	// maxSpareBytes bounds the buffers that a loop keeps because they are too large to be its scratch, for clients whose queues
+	// are drained and for large packets on their way in and out. The pool does not keep them: it judges by what it sees most of,
+	// which is acknowledgements.
+	maxSpareBytes = 4 << 20
 )
+
+// takeSpare returns a buffer of l.spare, of which there must be one.
+func (l *Loop) takeSpare() *bytebufferpool.ByteBuffer {
+	n := len(l.spare) - 1
+	buf := l.spare[n]
+	l.spare, l.spareBytes = l.spare[:n], l.spareBytes-cap(buf.B)
+	return buf
+}
 
 // giveBack takes a buffer that is not needed any more.
 func (l *Loop) giveBack(buf *bytebufferpool.ByteBuffer) {
-	if n := cap(buf.B); n > maxScratch && n <= maxSpareBytes && len(l.spare) < maxSpare {
+	if n := cap(buf.B); n > maxScratch && l.spareBytes+n <= maxSpareBytes {
 		buf.Reset()
-		l.spare = append(l.spare, buf)
+		l.spare, l.spareBytes = append(l.spare, buf), l.spareBytes+n
 		return
 	}
 	bytebufferpool.Put(buf)

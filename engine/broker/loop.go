@@ -38,6 +38,7 @@ type Loop struct {
 	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
 	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
+	spareBytes      int                          // of them together
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
@@ -155,7 +156,11 @@ func (l *Loop) keepForLater(cn *Conn, b []byte) {
 }
 
 func (l *Loop) keepPartial(cn *Conn, b []byte, need int) {
-	cn.partial = bytebufferpool.Get()
+	if need > maxScratch && len(l.spare) > 0 {
+		cn.partial = l.takeSpare()
+	} else {
+		cn.partial = bytebufferpool.Get()
+	}
 	cn.partial.B = appendBounded(cn.partial.B[:0], b, need)
 }
 
@@ -178,7 +183,7 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 			if l.unacked.conn != nil {
 				l.acknowledge(now)
 			}
-			bytebufferpool.Put(p)
+			l.giveBack(p)
 			return b
 		}
 		if len(b) == 0 {
@@ -206,7 +211,7 @@ func appendBounded(dst, b []byte, need int) []byte {
 
 func (l *Loop) dropPartial(cn *Conn) {
 	if cn.partial != nil {
-		bytebufferpool.Put(cn.partial)
+		l.giveBack(cn.partial)
 		cn.partial = nil
 	}
 }

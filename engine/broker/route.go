@@ -118,7 +118,7 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 	out := &l.dout
 	out.Reset()
 	c.mu.Lock()
-	l.begin(c, out)
+	l.beginSized(c, out, len(l.og.M.Payload))
 	res := c.s.Deliver(&l.og, &r, out)
 	if t := l.end(c, out); t > l.ticket {
 		l.ticket = t
