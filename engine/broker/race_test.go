@@ -448,7 +448,7 @@ func (r *race) checkQuiet() {
 				continue
 			}
 			connected++
-			if c.conn.client != c || int32(c.conn.owner) != c.owner.Load() || c.parkLoop >= 0 {
+			if c.conn.client != c || int32(c.conn.owner) != c.owner.Load() || c.parked != nil {
 				t.Errorf("%s: connection and session do not agree", id)
 			}
 			if n, _ := c.s.Queued(); n > 0 || c.s.Inflight() > 0 || c.starved {
@@ -474,8 +474,8 @@ func (r *race) checkQuiet() {
 				if w.up {
 					up++
 				}
-				if w.conn.final != nil || w.conn.partial != nil || w.conn.blocked {
-					t.Errorf("connection %s: final %v partial %v blocked %v", w.number, w.conn.final != nil, w.conn.partial != nil, w.conn.blocked)
+				if w.conn.partial != nil || w.conn.blocked {
+					t.Errorf("connection %s: partial %v blocked %v", w.number, w.conn.partial != nil, w.conn.blocked)
 				}
 			}
 		}
@@ -618,8 +618,8 @@ func (r *race) endAll() {
 		r.t.Errorf("%d sessions, counted %d; %d connections", kept, r.b.Sessions(), r.b.Connections())
 	}
 	for _, h := range r.loops {
-		if h.l.conns != nil || h.l.timers.count != 0 {
-			r.t.Errorf("loop %d: connections %v, %d timers", h.l.index, h.l.conns != nil, h.l.timers.count)
+		if h.l.timers.count != 0 {
+			r.t.Errorf("loop %d: %d timers", h.l.index, h.l.timers.count)
 		}
 	}
 }
