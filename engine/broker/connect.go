@@ -94,9 +94,9 @@ func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, w
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
 	for {
-		sh := b.registry.shard(h.ClientID)
+		sh, hash := b.registry.shard(h.ClientID)
 		sh.mu.Lock()
-		old := sh.m[h.ClientID]
+		old := sh.find(hash, h.ClientID)
 		if b.store != nil && ((h.Expiry > 0 || old != nil && old.resumable.Load()) && b.store.Err() != nil ||
 			h.Expiry > 0 && old == nil && b.store.Unavailable()) {
 			sh.mu.Unlock()
@@ -114,8 +114,8 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 				l.refuseClient(cn, h, codec.QuotaExceeded, "too many sessions")
 				return
 			}
-			c := b.newClient(l)
-			sh.m[h.ClientID] = c
+			c := b.newClient(l, h.ClientID)
+			sh.put(hash, c)
 			if old == nil {
 				b.sessions.Add(1)
 			}
@@ -139,9 +139,9 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	}
 }
 
-func (b *Broker) newClient(l *Loop) *client {
+func (b *Broker) newClient(l *Loop, id string) *client {
 	c := &client{}
-	c.s.Init(&b.options().Session, b.nextID.Add(1))
+	c.s.Init(&b.options().Session, b.nextID.Add(1), id)
 	c.owner.Store(int32(l.index))
 	return c
 }

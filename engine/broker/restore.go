@@ -96,9 +96,9 @@ func (r *restorer) beginSession(rec *session.Record) {
 	c := &client{}
 	session.Restore(&b.options().Session, &c.s, rec.Session, rec.State, r.now)
 	c.resumable.Store(true)
-	sh := b.registry.shard(rec.State.ClientID)
+	sh, hash := b.registry.shard(rec.State.ClientID)
 	sh.mu.Lock()
-	sh.m[rec.State.ClientID] = c
+	sh.put(hash, c)
 	sh.mu.Unlock()
 	b.sessions.Add(1)
 	r.client = c

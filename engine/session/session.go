@@ -69,17 +69,19 @@ type more struct {
 	exchange  Exchange // a re-authentication in progress
 }
 
-// New makes a session that Connect then connects.
-func New(cfg *Config, id uint64) *Session {
+// New makes a session that Connect then connects. Its Client Identifier is the same ever after.
+func New(cfg *Config, id uint64, clientID string) *Session {
 	s := &Session{}
-	s.Init(cfg, id)
+	s.Init(cfg, id, clientID)
 	return s
 }
 
 // Init is New for a Session embedded in something larger.
-func (s *Session) Init(cfg *Config, id uint64) { *s = Session{cfg: cfg, ID: id, nextSeq: 1} }
+func (s *Session) Init(cfg *Config, id uint64, clientID string) {
+	*s = Session{cfg: cfg, ID: id, clientID: clientID, nextSeq: 1}
+}
 
-// ClientID returns the Client Identifier.
+// ClientID returns the Client Identifier. Safe for concurrent use: nothing changes it.
 func (s *Session) ClientID() string { return s.clientID }
 
 // UserName returns the authenticated name, or what CONNECT said.
@@ -153,16 +155,13 @@ func (s *Session) Trim(now Time) {
 }
 
 // Connect opens a connection on the session: CONNACK, then what was in flight, then what waits.
-// The session is fresh or parked; a parked one is resumed, with its state [MQTT-3.1.2-5].
+// The session is that of the Client Identifier in h, fresh or parked; a parked one is resumed, with its state [MQTT-3.1.2-5].
 func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	present := s.phase == parked
 	switch s.phase {
 	case fresh, parked:
 	default:
 		panic("session: Connect on a session that is connected or ended")
-	}
-	if s.phase == fresh {
-		s.clientID = h.ClientID // the same ever after: it may be read without the session's lock
 	}
 	if h.cfg != nil {
 		s.cfg = h.cfg // another one, perhaps, than when the session began

@@ -125,7 +125,7 @@ func BenchmarkIdleSessionBytes(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range b.N {
-		s := New(&cfg, uint64(i+1))
+		s := New(&cfg, uint64(i+1), "client")
 		out.Frames = out.Frames[:0]
 		out.Reset()
 		s.Connect(&Hello{Version: codec.V5, ClientID: "client", receiveMaximum: 65535}, start, out)
