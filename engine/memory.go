@@ -12,7 +12,14 @@ import (
 // a generous target keeps it away from the loops. But a target relative to the live heap is a promise to hold several times as
 // much memory as is needed, and after a wave of connections that is what the process would go on holding, though nobody
 // allocates any more and so nothing ever triggers the next collection. KeepMemory resolves both: the room for garbage
-// is relative up to a bound, and when the process falls quiet it collects once and gives back what is free.
+// is relative up to a bound, and a process that is quiet collects, and gives back what is free, as soon as that is worth it.
+//
+// What it is worth is measured against the heap, and what it costs against the time. A sixteenth of what is alive is gained at
+// least, so that four thousand connections on a small broker do not keep their garbage, a kilobyte each, because it is less than some
+// round number. And tidying takes the two hundredth part of the time at most: six milliseconds for a heap of 25 MB come every two
+// seconds if need be, a quarter of a second for one of a gigabyte once a minute. That bound is all that a trickle of traffic needs.
+// Messages leave next to no garbage, and clients that come and go one by one leave little: who serves either counts as quiet for
+// ever, and is tidied each time enough has come together.
 //
 // While a store is loaded there is a third rule: what comes back stays, so to collect meanwhile would free next to nothing, and cost a
 // third of a start with a million sessions.
