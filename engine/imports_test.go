@@ -15,7 +15,8 @@ func TestImportTable(t *testing.T) {
 	t.Parallel()
 	rooms := map[string][]string{
 		"codec":                       {},
-		"router":                      {},
+		"router":                      {"router/lookup"},
+		"router/lookup":               {},
 		"engine/session":              {"codec"},
 		"engine/auth":                 {"codec", "engine/session", "engine/textfile"},
 		"engine/admin":                {},
@@ -30,14 +31,14 @@ func TestImportTable(t *testing.T) {
 		"engine/auth/webhook":         {"codec", "engine/session", "engine/auth", "engine/auth/acl", "engine/auth/grant", "engine/auth/httpclient", "engine/auth/work", "engine/textfile"},
 		"engine/auth/work":            {},
 		"engine/textfile":             {},
-		"engine/broker":               {"codec", "router", "engine/session"},
+		"engine/broker":               {"codec", "router", "router/lookup", "engine/session"},
 		"engine/fake":                 {"codec", "engine/session"},
 		"engine/guard":                {"codec", "engine/session", "engine/textfile"},
-		"engine":                      {"codec", "router", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
+		"engine":                      {"codec", "router", "router/lookup", "engine/session", "engine/broker", "engine/proxy", "engine/websocket"},
 		"engine/certs":                {},
 		"persist":                     {"codec", "engine/session"},
-		"bench":                       {"codec", "router", "engine/session", "engine/broker", "engine/fake", "engine/proxy", "engine/websocket", "engine", "persist"},
-		"cmd/gannet/internal/config":  {"codec", "router", "engine/session", "engine/broker"},
+		"bench":                       {"codec", "router", "router/lookup", "engine/session", "engine/broker", "engine/fake", "engine/proxy", "engine/websocket", "engine", "persist"},
+		"cmd/gannet/internal/config":  {"codec", "router", "router/lookup", "engine/session", "engine/broker"},
 		"cmd/gannet/internal/client":  {"codec"},
 		"cmd/gannet/internal/control": {},
 	}
@@ -52,7 +53,7 @@ func TestImportTable(t *testing.T) {
 		"github.com/golang-jwt/jwt/v5":      {"engine/auth/jwt"},
 		"github.com/goccy/go-yaml":          {"bench"},
 	}
-	standardOnly := []string{"codec", "router", "engine/proxy", "engine/admin", "engine/certs", "engine/textfile"}
+	standardOnly := []string{"codec", "router", "router/lookup", "engine/proxy", "engine/admin", "engine/certs", "engine/textfile"}
 
 	for room, allowed := range rooms {
 		for _, path := range list(t, "-deps", "./"+room) {

@@ -7,23 +7,59 @@ import (
 	"time"
 )
 
-func TestMemoryIsGivenBackOncePerQuietTime(t *testing.T) {
+func TestMemoryIsGivenBackWhenQuiet(t *testing.T) {
+	const kb, mb = 1 << 10, 1 << 20
 	k := &MemoryKeeper{gcPercent: 400}
-	const mb = 1 << 20
+	start := time.Now()
 	steps := []struct {
-		allocated, live, objects, free uint64
-		tidy                           bool
+		second    time.Duration
+		allocated uint64
+		heap      heap // without allocated
+		tidy      bool
 	}{
-		{100 * mb, 20 * mb, 60 * mb, 0, false},             // a wave of connections
-		{100*mb + 1000, 20 * mb, 60 * mb, 0, true},         // over: 40 MB of garbage
-		{100*mb + 2000, 30 * mb, 30 * mb, 10 * mb, false},  // once is enough
-		{200 * mb, 128 * mb, 130 * mb, 10 * mb, false},     // busy
-		{200*mb + 1000, 128 * mb, 130 * mb, 1 * mb, false}, // nothing to gain
-		{200*mb + 2000, 128 * mb, 130 * mb, 9 * mb, true},  // free, but still held
+		{2, 100 * mb, heap{live: 20 * mb, objects: 60 * mb}, false},                       // a wave of connections
+		{4, 100*mb + 1*kb, heap{live: 20 * mb, objects: 60 * mb}, true},                   // over: 40 MB of garbage
+		{6, 100*mb + 2*kb, heap{live: 30 * mb, objects: 30 * mb}, false},                  // nothing more to gain
+		{8, 200 * mb, heap{live: 128 * mb, objects: 130 * mb, free: 10 * mb}, false},      // busy
+		{10, 200*mb + 1*kb, heap{live: 128 * mb, objects: 130 * mb, free: 1 * mb}, false}, // 3 MB of 128 are not much
+		{12, 200*mb + 2*kb, heap{live: 128 * mb, objects: 130 * mb, free: 9 * mb}, true},  // free, but still held
+		{14, 203 * mb, heap{live: 10 * mb, objects: 11 * mb}, false},
+		{16, 203*mb + 1*kb, heap{live: 10 * mb, objects: 11 * mb}, true},                    // as much as that is enough in a small heap
+		{18, 203*mb + 2*kb, heap{live: 1 * mb, objects: 1*mb + 200*kb, free: 1}, false},     // but not any trifle
+		{20, 203*mb + 900*kb, heap{live: 10 * mb, objects: 10 * mb, free: 600 * kb}, false}, // a trickle of clients,
+		{22, 204 * mb, heap{live: 10 * mb, objects: 10*mb + 100*kb, free: 600 * kb}, true},  // which add up
 	}
-	for i, s := range steps {
-		if tidy := k.quiet(s.allocated, s.live, s.objects, s.free); tidy != s.tidy {
-			t.Errorf("step %d: tidy %v, want %v", i, tidy, s.tidy)
+	for _, s := range steps {
+		now := start.Add(s.second * time.Second)
+		s.heap.allocated = s.allocated
+		tidy := k.quiet(s.heap, now)
+		if tidy != s.tidy {
+			t.Errorf("at %d s: tidy %v, want %v", s.second, tidy, s.tidy)
+		}
+		if tidy {
+			k.tidied(heap{}, now, now.Add(time.Millisecond))
+		}
+	}
+}
+
+// TestTidyingIsBoundedByTime: a collection of a large heap takes long, and must not come for every bit of garbage.
+func TestTidyingIsBoundedByTime(t *testing.T) {
+	const mb = 1 << 20
+	k := &MemoryKeeper{gcPercent: 400}
+	start := time.Now()
+	full := heap{live: 1000 * mb, objects: 1010 * mb}
+	if !k.quiet(full, start) {
+		t.Fatal("10 MB are not worth it")
+	}
+	k.tidied(heap{free: 2 * mb}, start, start.Add(time.Second))
+	for _, s := range []struct {
+		after time.Duration // seconds
+		more  uint64
+		tidy  bool
+	}{{100, 9 * mb, false}, {200, 9 * mb, false}, {201, 5 * mb, false}, {202, 6 * mb, true}} {
+		h := heap{live: 1000 * mb, objects: 1000*mb + s.more}
+		if tidy := k.quiet(h, start.Add(s.after*time.Second)); tidy != s.tidy {
+			t.Errorf("after %d s with %d MB to gain, of which 2 stayed the last time: %v", s.after, s.more/mb, tidy)
 		}
 	}
 }

@@ -4,7 +4,7 @@
 // # What it is
 //
 //   - Router is the subscription index. Filters without a wildcard live in a
-//     sharded hash index and cost one map slot each; only filters with a
+//     sharded hash index (package lookup) and cost one slot each; only filters with a
 //     wildcard enter a tree. Shared subscriptions are gathered in Groups.
 //   - Cache remembers recent answers of a Router for one event loop.
 //   - Retained is an ordered index of retained values, walked by a Cursor that
@@ -30,5 +30,5 @@
 //
 // # Imports
 //
-// The standard library only.
+// The standard library, and lookup, its own hash table.
 package router

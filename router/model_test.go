@@ -149,13 +149,16 @@ func (r *Router[S]) check(t testing.TB) {
 	t.Helper()
 	for i := range r.exact {
 		shard := &r.exact[i]
-		if got, want := shard.population.Load(), int64(len(shard.filters.m)); got != want {
+		if got, want := shard.population.Load(), int64(shard.len()); got != want {
 			t.Fatalf("exact shard %d: population %d, %d filters", i, got, want)
 		}
 		var n counts
-		for filter, e := range shard.filters.m {
+		for filter, e := range shard.entries() {
 			if e.empty() {
 				t.Fatalf("exact shard %d: %q is empty", i, filter)
+			}
+			if again, at := shard.find(r.hash([]byte(filter)), filter); again != e || at < 0 {
+				t.Fatalf("exact shard %d: %q is not found", i, filter)
 			}
 			e.check(t, &n)
 		}
@@ -167,6 +170,19 @@ func (r *Router[S]) check(t testing.TB) {
 		r.trees[i].check(t)
 	}
 	r.front.check(t)
+}
+
+func (x *exactShard[S]) entries() map[string]entry[S] {
+	m := map[string]entry[S]{}
+	x.singles.Each(func(f *filterSingle[S]) bool {
+		m[f.filter] = entry[S]{single: f.single}
+		return true
+	})
+	x.crowds.Each(func(f *filterCrowd[S]) bool {
+		m[f.filter] = entry[S]{crowd: f.crowd}
+		return true
+	})
+	return m
 }
 
 func (x *treeShard[S]) check(t testing.TB) {

@@ -76,7 +76,7 @@ func New[S comparable](cfg Config) *Router[S] {
 // not grow step by step. Not safe for concurrent use.
 func (r *Router[S]) Reserve(filters int) {
 	for i := range r.exact {
-		r.exact[i].filters.reserve(filters / len(r.exact))
+		r.exact[i].singles.Reserve(filters / len(r.exact))
 	}
 }
 
@@ -117,8 +117,8 @@ func (r *Router[S]) Group(group, filter string) *Group[S] {
 	if hasWildcard(filter) {
 		return r.treeOf(filter).group(group, filter)
 	}
-	shard, _ := r.exactOf(filter)
-	return shard.group(group, filter)
+	shard, hash := r.exactOf(filter)
+	return shard.group(hash, group, filter)
 }
 
 // Matches is the answer of a match, owned and reused by the caller. The order of
@@ -184,7 +184,7 @@ func (r *Router[S]) match(topic []byte, to route[S], m *Matches[S]) {
 	if len(topic) > r.maxLength || Levels(topic) > r.maxLevels {
 		return
 	}
-	to.exact.match(topic, m)
+	to.exact.match(to.hash, topic, m)
 	for _, tree := range to.trees {
 		if tree != nil {
 			tree.match(topic, m)

@@ -87,9 +87,9 @@ func (l *list[S]) remove(s S) (existed bool) {
 // subscription, by far the most frequent case, lies inline; anything else is
 // behind crowd, and then single is zero. The zero value has no subscription.
 //
-// An entry is a comparable value of 24 bytes (for a pointer-sized subscriber),
-// because a million of them lie in map slots. Guarded by the lock of the shard
-// that holds it.
+// An entry is a comparable value of 24 bytes (for a pointer-sized subscriber). It
+// lies in the nodes of a tree; an exactShard, which has a million of them, keeps the
+// two halves apart. Guarded by the lock of the shard that holds it.
 type entry[S comparable] struct {
 	single single[S]
 	crowd  *crowd[S]

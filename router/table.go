@@ -14,11 +14,6 @@ type table[K comparable, V any] struct {
 // tableShrinkMin is the peak below which a table is not worth rebuilding.
 const tableShrinkMin = 64
 
-// reserve makes room in an empty table.
-func (t *table[K, V]) reserve(n int) {
-	t.m, t.peak = make(map[K]V, n), n
-}
-
 func (t *table[K, V]) put(k K, v V) {
 	if t.m == nil {
 		t.m = make(map[K]V)

@@ -210,50 +210,6 @@ func atomicMax(x *atomic.Uint64, v uint64) bool {
 	}
 }
 
-// registry finds a session by Client Identifier.
-type registry struct {
-	shards [256]registryShard
-}
-
-type registryShard struct {
-	mu sync.Mutex
-	m  map[string]*client
-	_  [40]byte // a cache line each
-}
-
-func (r *registry) init() {
-	for i := range r.shards {
-		r.shards[i].m = make(map[string]*client)
-	}
-}
-
-// reserve makes room for so many sessions, while there are none: growing as they come costs a third of bringing back a million.
-func (r *registry) reserve(sessions int) {
-	for i := range r.shards {
-		r.shards[i].m = make(map[string]*client, sessions/len(r.shards))
-	}
-}
-
-func (r *registry) shard(id string) *registryShard {
-	h := uint32(2166136261)
-	for i := 0; i < len(id); i++ {
-		h = (h ^ uint32(id[i])) * 16777619
-	}
-	return &r.shards[(h^h>>16)&255]
-}
-
-// remove takes c out if it is still the one with its identifier.
-func (r *registry) remove(id string, c *client) bool {
-	sh := r.shard(id)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.m[id] != c {
-		return false
-	}
-	delete(sh.m, id)
-	return true
-}
-
 // retainedStore is the retained messages with their bounds.
 type retainedStore struct {
 	index    *router.Retained[*session.Message]

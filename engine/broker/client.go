@@ -21,14 +21,13 @@ type client struct {
 	out   *bytebufferpool.ByteBuffer // bytes for the owner loop to write; nil while there are none
 	extra *clientExtra               // what few clients need
 
-	owner     atomic.Int32 // index of the loop that owns conn, or that parked it
+	parked *parkedTimer // of the owner, while parked and with a deadline
+
+	owner     atomic.Int32 // index of the loop that owns conn, or that parked it; does not change while parked is set
 	buffered  atomic.Int32 // bytes inside the transport when the owner last looked
 	resumable atomic.Bool  // the session outlives this connection
 	dirty     bool         // in a dirty list or on its way into one
 	starved   bool         // something waits only for room in the connection: Drain after the next write
-	parkLoop  int16        // loop whose parking wheel holds park; -1 = none
-
-	park timer[client] // guarded by that wheel's lock
 }
 
 // clientExtra is the rarely used part of a client.
@@ -60,9 +59,6 @@ func (c *client) takeOut(durableUpTo uint64) *bytebufferpool.ByteBuffer {
 	}
 	return buf
 }
-
-//lint:ignore U1000 the wheel calls it through its type parameter
-func (c *client) timerNode() *timer[client] { return &c.park }
 
 func (c *client) more() *clientExtra {
 	if c.extra == nil {
@@ -135,10 +131,7 @@ type Conn struct {
 	client  *client   // once CONNECT is accepted
 	hello   *greeting // until then
 	partial *bytebufferpool.ByteBuffer
-	final   *bytebufferpool.ByteBuffer // last bytes of a displaced connection; handed over through the mailbox
 	slot    timer[Conn]
-	prev    *Conn // list of the loop's connections
-	next    *Conn
 	largest uint32 // packet from the client, in bytes
 	owner   int16  // index of the loop
 	version codec.Version
@@ -148,11 +141,32 @@ type Conn struct {
 	writing atomic.Bool // the owner is in Transport.Write with bytes of client; set under its lock, and read there by other loops
 }
 
-// greeting is the part of a connection that ends with its CONNACK.
+// greeting is the part of a connection that ends with its CONNACK. Its loop uses it again then: as garbage it would lie between
+// what stays of its connection, and the holes it leaves would cost as much as it did.
 type greeting struct {
 	handshake session.Handshake
 	listener  *Listener
 	opened    Time
+}
+
+// maxGreetings is how many of them a loop keeps for those who come next.
+const maxGreetings = 64
+
+func (l *Loop) newGreeting(lst *Listener, now Time) (g *greeting) {
+	if n := len(l.greetings); n > 0 {
+		g, l.greetings = l.greetings[n-1], l.greetings[:n-1]
+	} else {
+		g = &greeting{}
+	}
+	g.listener, g.opened = lst, now
+	return g
+}
+
+func (l *Loop) greeted(cn *Conn) {
+	if *cn.hello = (greeting{}); len(l.greetings) < maxGreetings {
+		l.greetings = append(l.greetings, cn.hello)
+	}
+	cn.hello = nil
 }
 
 //lint:ignore U1000 the wheel calls it through its type parameter
@@ -195,7 +209,7 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 	if out.Paced > 0 { // by a client of this loop: only its own packets are answered
 		l.stats.delayedAcks += uint64(out.Paced)
 		out.Paced = 0
-		l.timers.put(c.conn, c.s.Deadline(), session.Never)
+		l.setTimer(c.conn, c.s.Deadline())
 	}
 	if out.HasRead {
 		out.HasRead = false

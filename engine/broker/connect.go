@@ -94,9 +94,9 @@ func (l *Loop) refuseClient(cn *Conn, h *session.Hello, code codec.ReasonCode, w
 func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	b := l.b
 	for {
-		sh := b.registry.shard(h.ClientID)
+		sh, hash := b.registry.shard(h.ClientID)
 		sh.mu.Lock()
-		old := sh.m[h.ClientID]
+		old := sh.find(hash, h.ClientID)
 		if b.store != nil && ((h.Expiry > 0 || old != nil && old.resumable.Load()) && b.store.Err() != nil ||
 			h.Expiry > 0 && old == nil && b.store.Unavailable()) {
 			sh.mu.Unlock()
@@ -114,8 +114,8 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 				l.refuseClient(cn, h, codec.QuotaExceeded, "too many sessions")
 				return
 			}
-			c := b.newClient(l)
-			sh.m[h.ClientID] = c
+			c := b.newClient(l, h.ClientID)
+			sh.put(hash, c)
 			if old == nil {
 				b.sessions.Add(1)
 			}
@@ -139,9 +139,9 @@ func (l *Loop) accept(cn *Conn, h *session.Hello, now Time) {
 	}
 }
 
-func (b *Broker) newClient(l *Loop) *client {
-	c := &client{parkLoop: -1}
-	c.s.Init(&b.options().Session, b.nextID.Add(1))
+func (b *Broker) newClient(l *Loop, id string) *client {
+	c := &client{}
+	c.s.Init(&b.options().Session, b.nextID.Add(1), id)
 	c.owner.Store(int32(l.index))
 	return c
 }
@@ -164,8 +164,9 @@ func (l *Loop) displace(c *client, end bool, by *Conn, now Time) (alive bool) {
 		l.begin(c, out)
 		c.s.Disconnect(codec.SessionTakenOver, "session taken over", out)
 		l.end(c, out)
-		cn.final, c.conn = c.takeOut(l.b.durableUpTo.Load()), nil
-		l.b.loops[cn.owner].box.post(item{kind: itemClose, conn: cn})
+		last := c.takeOut(l.b.durableUpTo.Load())
+		c.conn = nil
+		l.b.loops[cn.owner].box.post(item{kind: itemClose, conn: cn, last: last})
 		out.Close, out.Why = false, ""
 		l.begin(c, out)
 		c.s.ConnectionLost(now, out)
@@ -195,20 +196,19 @@ func (l *Loop) displace(c *client, end bool, by *Conn, now Time) (alive bool) {
 	return alive
 }
 
-// closeDisplaced writes the last bytes of a connection whose session went elsewhere, and closes it.
-func (l *Loop) closeDisplaced(cn *Conn) {
+// closeDisplaced writes the last bytes of a connection whose session went elsewhere, if there are any, and closes it.
+func (l *Loop) closeDisplaced(cn *Conn, last *bytebufferpool.ByteBuffer) {
 	if !cn.closing {
 		cn.closing = true
 		l.stats.closed[codec.SessionTakenOver]++
-		if cn.final != nil {
-			l.write(cn, cn.final.B)
+		if last != nil {
+			l.write(cn, last.B)
 		}
 		l.dropPartial(cn)
 		cn.t.Close()
 	}
-	if cn.final != nil {
-		bytebufferpool.Put(cn.final)
-		cn.final = nil
+	if last != nil {
+		bytebufferpool.Put(last)
 	}
 	l.letGo(cn)
 }
@@ -251,12 +251,12 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	c.mu.Unlock()
 	l.stats.accepted++
 	l.stats.connected++
-	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
+	l.setTimer(cn, l.connDeadline(cn, now))
 	if l.b.tells() {
 		l.b.tell("client connected", "client", h.ClientID, "user", h.UserName, "remote", cn.t.RemoteAddr(),
 			"listener", cn.hello.listener.Name, "version", h.Version, "keep-alive", h.KeepAlive, "clean-start", h.CleanStart)
 	}
-	cn.hello = nil
+	l.greeted(cn) // h is gone with it
 	l.act(cn, c, out, now)
 	l.slotFree(c, now)
 	return true
@@ -307,7 +307,7 @@ func (l *Loop) detach(cn *Conn, c *client, now Time) *bytebufferpool.ByteBuffer 
 	l.begin(c, out)
 	c.s.ConnectionLost(now, out)
 	if !out.Ended {
-		l.park(c, now)
+		l.park(c)
 	}
 	l.end(c, out)
 	c.mu.Unlock()
@@ -333,7 +333,6 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 	}
 	cn.gone = true
 	l.timers.remove(cn)
-	l.unlist(cn)
 	l.b.connections.Add(-1)
 	l.stats.closedConns++
 	if cn.closing {
@@ -349,18 +348,6 @@ func (l *Loop) Closed(cn *Conn, err error, now Time) {
 			l.b.tell("connection lost", "client", c.s.ClientID(), "remote", cn.t.RemoteAddr(), "error", err)
 		}
 	}
-}
-
-func (l *Loop) unlist(cn *Conn) {
-	if cn.prev != nil {
-		cn.prev.next = cn.next
-	} else {
-		l.conns = cn.next
-	}
-	if cn.next != nil {
-		cn.next.prev = cn.prev
-	}
-	cn.prev = nil // next stays: Shutdown may be walking the list
 }
 
 // forget removes a session that ended. Its subscriptions are gone already.

@@ -357,6 +357,7 @@ func (l *Loop) leaveGroup(c *client, g *router.Group[*client]) {
 				break
 			}
 		}
+		c.less(l.b.durableUpTo.Load())
 	}
 	c.mu.Unlock()
 	if g.Len() > 0 {

@@ -18,9 +18,9 @@ type Loop struct {
 	box   mailbox
 	cache *router.Cache[*client]
 
-	conns  *Conn // list of open connections
-	timers wheel[Conn, *Conn]
-	parked parking
+	timers    wheel[Conn, *Conn] // of all open connections
+	parked    parking
+	greetings []*greeting // to be used again
 
 	dirty   []*client   // own clients with bytes to write
 	remote  [][]*client // the same for other loops, posted at the end of the turn
@@ -61,11 +61,20 @@ type Loop struct {
 	stats           stats
 }
 
-// parking is the wheel of parked clients. Its lock is a leaf: any loop may take a client out.
+// parking is the wheel of parked clients that have a deadline. Its lock is a leaf: any loop may take a client out.
 type parking struct {
 	mu sync.Mutex
-	w  wheel[client, *client]
+	w  wheel[parkedTimer, *parkedTimer]
 }
+
+// parkedTimer is the deadline of a parked client. Most clients are connected, and their connection has one of its own.
+type parkedTimer struct {
+	client *client
+	slot   timer[parkedTimer] // guarded by the lock of the wheel
+}
+
+//lint:ignore U1000 the wheel calls it through its type parameter
+func (p *parkedTimer) timerNode() *timer[parkedTimer] { return &p.slot }
 
 // NewLoop adds a loop. wake may be called from any goroutine and makes the owner call Turn soon; it is called once until
 // Turn has run. All loops are made before the first one is used.
@@ -89,14 +98,10 @@ func (b *Broker) NewLoop(wake func()) *Loop {
 // Open takes a new network connection in. Its client has Options.ConnectTimeout to be accepted.
 func (l *Loop) Open(t Transport, lst *Listener, now Time) *Conn {
 	l.startTimers(now)
-	cn := &Conn{t: t, owner: int16(l.index), hello: &greeting{listener: lst, opened: now}, next: l.conns}
-	if cn.next != nil {
-		cn.next.prev = cn
-	}
-	l.conns = cn
+	cn := &Conn{t: t, owner: int16(l.index), hello: l.newGreeting(lst, now)}
 	l.b.connections.Add(1)
 	l.stats.opened++
-	l.timers.put(cn, l.connDeadline(cn, now), session.Never)
+	l.setTimer(cn, l.connDeadline(cn, now))
 	return cn
 }
 
@@ -518,7 +523,7 @@ func (l *Loop) drainMailbox(now Time) {
 		case itemDirty:
 			l.dirty = append(l.dirty, it.client)
 		case itemClose:
-			l.closeDisplaced(it.conn)
+			l.closeDisplaced(it.conn, it.last)
 		case itemPublish:
 			l.route(it.msg, false, now)
 		case itemHold:
@@ -727,7 +732,7 @@ func (l *Loop) Tick(now Time) {
 	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
 	var due []*client
 	l.parked.mu.Lock()
-	l.parked.w.advance(now, func(c *client) { due = append(due, c) })
+	l.parked.w.advance(now, func(p *parkedTimer) { due = append(due, p.client) })
 	l.parked.mu.Unlock()
 	for _, c := range due {
 		l.parkTimer(c, now)
@@ -771,6 +776,14 @@ func (l *Loop) startTimers(now Time) {
 	l.parked.mu.Unlock()
 }
 
+func (l *Loop) setTimer(cn *Conn, due Time) {
+	if due == session.Never {
+		l.timers.keep(cn)
+		return
+	}
+	l.timers.put(cn, due, session.Never)
+}
+
 func (l *Loop) connDeadline(cn *Conn, now Time) Time {
 	if cn.client == nil {
 		return cn.hello.opened + Time(l.b.options().ConnectTimeout.Milliseconds())
@@ -790,7 +803,7 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 		return
 	}
 	if due := l.connDeadline(cn, now); due > now {
-		l.timers.put(cn, due, session.Never)
+		l.setTimer(cn, due)
 		return
 	}
 	if cn.client == nil {
@@ -800,7 +813,7 @@ func (l *Loop) connTimer(cn *Conn, now Time) {
 	}
 	l.withClient(cn, now, func(s *session.Session, out *session.Output) { s.Tick(now, out) })
 	if !cn.closing {
-		l.timers.put(cn, l.connDeadline(cn, now), session.Never)
+		l.setTimer(cn, l.connDeadline(cn, now))
 	}
 }
 
@@ -820,39 +833,47 @@ func (l *Loop) parkTimer(c *client, now Time) {
 	if out.Ended {
 		l.stats.expired++
 	} else {
-		l.park(c, now)
+		l.park(c)
 	}
 	l.end(c, out)
 	c.mu.Unlock()
 	l.act(nil, c, out, now)
 }
 
-// park puts c on the parking wheel. Caller holds c.mu.
-func (l *Loop) park(c *client, now Time) {
-	l.parked.mu.Lock()
-	l.parked.w.put(c, c.s.Deadline(), session.Never)
-	l.parked.mu.Unlock()
-	c.parkLoop = int16(l.index)
+// park puts c, which has no connection and belongs to this loop, on the parking wheel, if there is anything to wait for. Caller
+// holds c.mu.
+func (l *Loop) park(c *client) {
 	c.less(l.b.durableUpTo.Load())
-}
-
-// unpark takes c off whatever parking wheel it is on. Caller holds c.mu.
-func (b *Broker) unpark(c *client) {
-	if c.parkLoop < 0 {
+	due := c.s.Deadline()
+	if due == session.Never {
+		l.b.unpark(c)
 		return
 	}
-	p := &b.loops[c.parkLoop].parked
+	if c.parked == nil {
+		c.parked = &parkedTimer{client: c}
+	}
+	l.parked.mu.Lock()
+	l.parked.w.put(c.parked, due, session.Never)
+	l.parked.mu.Unlock()
+}
+
+// unpark takes c off the parking wheel of its loop. Caller holds c.mu.
+func (b *Broker) unpark(c *client) {
+	if c.parked == nil {
+		return
+	}
+	p := &b.loops[c.owner.Load()].parked
 	p.mu.Lock()
-	p.w.remove(c)
+	p.w.remove(c.parked)
 	p.mu.Unlock()
-	c.parkLoop = -1
+	c.parked = nil
 }
 
 // Shutdown says goodbye to every connection of this loop: DISCONNECT 0x8B to 5.0 clients, and closes. Sessions are
 // parked or end as with any lost connection.
 func (l *Loop) Shutdown(now Time) {
 	l.Turn(now)
-	for cn := l.conns; cn != nil; cn = cn.next {
+	for _, cn := range l.timers.appendAll(nil) {
 		if cn.closing {
 			continue
 		}

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/valyala/bytebufferpool"
+
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/router"
 )
@@ -13,7 +15,7 @@ type itemKind uint8
 
 const (
 	itemDirty   itemKind = iota // write the outbound buffer of client
-	itemClose                   // conn is displaced: write its last bytes and close it
+	itemClose                   // conn is displaced: write last and close it
 	itemPublish                 // route msg
 	itemHold                    // client waits for the store and belongs to this loop now
 	itemReplay                  // client has retained messages to be sent and belongs to this loop now
@@ -26,6 +28,7 @@ type item struct {
 	kind   itemKind
 	client *client
 	conn   *Conn
+	last   *bytebufferpool.ByteBuffer // what conn is still to write; nil for nothing
 	msg    *session.Message
 	loaded *loaded
 	call   func()

@@ -425,16 +425,27 @@ func (r *race) quiesce() {
 	}
 }
 
+// all returns the clients by the identifiers that lead to them.
+func (sh *registryShard) all() map[string]*client {
+	m := map[string]*client{}
+	sh.clients.Each(func(c **client) bool {
+		m[(*c).s.ClientID()] = *c
+		return true
+	})
+	return m
+}
+
 func (r *race) checkQuiet() {
 	t, b := r.t, r.b
 	sessions, subscriptions, connected := 0, 0, 0
 	groups := map[*router.Group[*client]]bool{}
 	for i := range b.registry.shards {
-		for id, c := range b.registry.shards[i].m {
+		for id, c := range b.registry.shards[i].all() {
 			sessions++
 			subscriptions += c.s.Subscriptions()
-			if c.s.Ended() || c.s.ClientID() != id {
-				t.Errorf("%s: in the registry, ended %v, called %q", id, c.s.Ended(), c.s.ClientID())
+			sh, hash := b.registry.shard(id)
+			if c.s.Ended() || sh.find(hash, id) != c {
+				t.Errorf("%s: in the registry, ended %v, found %v", id, c.s.Ended(), sh.find(hash, id) == c)
 			}
 			if c.out != nil || c.dirty || c.s.Connected() != (c.conn != nil) || c.buffered.Load() != 0 {
 				t.Errorf("%s: out %v dirty %v connected %v conn %v buffered %d", id, c.out != nil, c.dirty, c.s.Connected(), c.conn != nil, c.buffered.Load())
@@ -448,7 +459,7 @@ func (r *race) checkQuiet() {
 				continue
 			}
 			connected++
-			if c.conn.client != c || int32(c.conn.owner) != c.owner.Load() || c.parkLoop >= 0 {
+			if c.conn.client != c || int32(c.conn.owner) != c.owner.Load() || c.parked != nil {
 				t.Errorf("%s: connection and session do not agree", id)
 			}
 			if n, _ := c.s.Queued(); n > 0 || c.s.Inflight() > 0 || c.starved {
@@ -474,8 +485,8 @@ func (r *race) checkQuiet() {
 				if w.up {
 					up++
 				}
-				if w.conn.final != nil || w.conn.partial != nil || w.conn.blocked {
-					t.Errorf("connection %s: final %v partial %v blocked %v", w.number, w.conn.final != nil, w.conn.partial != nil, w.conn.blocked)
+				if w.conn.partial != nil || w.conn.blocked {
+					t.Errorf("connection %s: partial %v blocked %v", w.number, w.conn.partial != nil, w.conn.blocked)
 				}
 			}
 		}
@@ -524,7 +535,7 @@ func (r *race) checkOwed() {
 	}
 	var groups []*groupQueue
 	for i := range r.b.registry.shards {
-		for id, c := range r.b.registry.shards[i].m {
+		for id, c := range r.b.registry.shards[i].all() {
 			if n, _ := c.s.Queued(); owed[c.s.ID] > 0 || names[c.s.ID] != "" {
 				if names[c.s.ID] != id || owed[c.s.ID] != n+c.s.Inflight() {
 					r.t.Errorf("%s: %d queued and %d in flight, but the store has %d of %q", id, n, c.s.Inflight(), owed[c.s.ID], names[c.s.ID])
@@ -607,8 +618,8 @@ func (r *race) endAll() {
 	}
 	kept := 0 // sessions of 3.1.1 clients never expire
 	for i := range r.b.registry.shards {
-		kept += len(r.b.registry.shards[i].m)
-		for id, c := range r.b.registry.shards[i].m {
+		kept += r.b.registry.shards[i].clients.Len()
+		for id, c := range r.b.registry.shards[i].all() {
 			if c.s.Version() == codec.V5 {
 				r.t.Errorf("%s did not expire", id)
 			}
@@ -618,8 +629,8 @@ func (r *race) endAll() {
 		r.t.Errorf("%d sessions, counted %d; %d connections", kept, r.b.Sessions(), r.b.Connections())
 	}
 	for _, h := range r.loops {
-		if h.l.conns != nil || h.l.timers.count != 0 {
-			r.t.Errorf("loop %d: connections %v, %d timers", h.l.index, h.l.conns != nil, h.l.timers.count)
+		if h.l.timers.count != 0 {
+			r.t.Errorf("loop %d: %d timers", h.l.index, h.l.timers.count)
 		}
 	}
 }

@@ -174,16 +174,3 @@ func (l *Loop) reauthorize(c *client, now Time) (subscriptions, revoked int) {
 	}
 	return subscriptions, revoked
 }
-
-// appendOwned lists the clients of one shard that belong to a loop.
-func (r *registry) appendOwned(dst []*client, shard int, loop int32) []*client {
-	sh := &r.shards[shard]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	for _, c := range sh.m {
-		if c.owner.Load() == loop {
-			dst = append(dst, c)
-		}
-	}
-	return dst
-}

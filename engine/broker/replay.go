@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strings"
+
 	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine/session"
 	"github.com/gannetmq/gannet/router"
@@ -19,10 +21,10 @@ type replay struct {
 
 // startReplay begins to send what is retained for a subscription [MQTT-3.3.1-9, -10].
 func (l *Loop) startReplay(c *client, ch *session.Change, now Time) {
-	if l.b.retained.index.Len() == 0 {
+	l.dropReplay(c, ch.Filter) // a subscription made again replays from the beginning
+	if l.nothingRetained(ch.Filter) {
 		return
 	}
-	l.dropReplay(c, ch.Filter) // a subscription made again replays from the beginning
 	c.mu.Lock()
 	x := c.more()
 	x.replays = append(x.replays, replay{cursor: router.NewCursor(ch.Filter), filter: ch.Filter, options: ch.Options})
@@ -34,6 +36,19 @@ func (l *Loop) startReplay(c *client, ch *session.Change, now Time) {
 	if start && !l.replayTo(c, now) {
 		l.replays = append(l.replays, c)
 	}
+}
+
+// nothingRetained tells what is known at once: most filters have no wildcard, and their topic has no retained message. One that is set
+// after this look is set by a publisher that finds the subscription.
+func (l *Loop) nothingRetained(filter string) bool {
+	if l.b.retained.index.Len() == 0 {
+		return true
+	}
+	if strings.ContainsAny(filter, "+#") {
+		return false
+	}
+	_, found := l.b.retained.index.Get([]byte(filter))
+	return !found
 }
 
 func (l *Loop) dropReplay(c *client, filter string) {
@@ -73,6 +88,7 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 	x := c.extra
 	if c.conn == nil || len(x.replays) == 0 {
 		x.replaying = false
+		c.less(l.b.durableUpTo.Load())
 		c.mu.Unlock()
 		return true
 	}
@@ -121,6 +137,7 @@ func (l *Loop) replayTo(c *client, now Time) bool {
 	l.end(c, out)
 	if finished || blocked {
 		x.replaying = false
+		c.less(l.b.durableUpTo.Load())
 	}
 	c.mu.Unlock()
 	for _, m := range expired {

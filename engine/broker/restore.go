@@ -93,12 +93,12 @@ func (r *restorer) beginSession(rec *session.Record) {
 		r.groups = append(r.groups, r.group)
 		return
 	}
-	c := &client{parkLoop: -1}
+	c := &client{}
 	session.Restore(&b.options().Session, &c.s, rec.Session, rec.State, r.now)
 	c.resumable.Store(true)
-	sh := b.registry.shard(rec.State.ClientID)
+	sh, hash := b.registry.shard(rec.State.ClientID)
 	sh.mu.Lock()
-	sh.m[rec.State.ClientID] = c
+	sh.put(hash, c)
 	sh.mu.Unlock()
 	b.sessions.Add(1)
 	r.client = c
@@ -128,7 +128,7 @@ func (r *restorer) endSession() {
 		r.queuedBytes += bytes
 		l := r.b.loops[int(c.s.ID)%len(r.b.loops)]
 		c.owner.Store(int32(l.index))
-		l.park(c, r.now)
+		l.park(c)
 	}
 	r.client, r.group = nil, nil
 }

@@ -334,7 +334,8 @@ func (s *sim) checkStore() {
 	s.store.commit(1 << 20)
 	sessions, owners := map[uint64]*client{}, map[uint64]*simClient{}
 	for _, c := range s.clients {
-		b := s.b.registry.shard(c.name).m[c.name]
+		sh, hash := s.b.registry.shard(c.name)
+		b := sh.find(hash, c.name)
 		if !c.volatile {
 			sessions[b.s.ID], owners[b.s.ID] = b, c
 		}

@@ -14,7 +14,7 @@ const (
 // timer is an intrusive list node: inserting, moving and removing a deadline allocates nothing.
 type timer[T any] struct {
 	prev, next *T
-	slot       int32  // 0 = not in a wheel; else 1 + index of the slot
+	slot       int32  // 0 = not in a wheel; else see wheel.head
 	due        uint32 // ticks since the wheel's origin
 }
 
@@ -26,14 +26,18 @@ type timed[T any] interface {
 
 // wheel is a two-level timer wheel: slots of a quarter second, then of about a minute; what lies further
 // than 4.5 hours waits in the last far slot and is sorted anew each time round. Firing says no more than
-// «look again»: the owner of a deadline that has moved puts it back. Not safe for concurrent use.
+// «look again»: the owner of a deadline that has moved puts it back. It also keeps those who have no deadline, so that
+// the wheel is the list of all that is in it, and nobody needs another one. Not safe for concurrent use.
 type wheel[T any, P timed[T]] struct {
 	origin Time
 	now    int64 // ticks since origin, the slot that fired last
 	near   [nearSlots]*T
 	far    [farSlots]*T
+	kept   *T // without a deadline
 	count  int
 }
+
+const keptSlot = 1 + nearSlots + farSlots
 
 func (w *wheel[T, P]) init(now Time) { w.origin = now }
 
@@ -49,24 +53,38 @@ func (w *wheel[T, P]) put(x P, due Time, never Time) {
 }
 
 func (w *wheel[T, P]) insert(x P) {
-	n := x.timerNode()
-	tick := int64(n.due)
-	if tick <= w.now {
-		tick = w.now + 1
-	}
-	var head **T
+	tick := max(int64(x.timerNode().due), w.now+1)
 	switch delta := tick - w.now; {
 	case delta < nearSlots:
-		i := tick % nearSlots
-		head, n.slot = &w.near[i], int32(1+i)
+		w.link(x, 1+tick%nearSlots)
 	case delta < nearSlots*(farSlots-1):
-		i := tick / nearSlots % farSlots
-		head, n.slot = &w.far[i], int32(1+nearSlots+i)
+		w.link(x, 1+nearSlots+tick/nearSlots%farSlots)
 	default:
-		i := (w.now/nearSlots + farSlots - 1) % farSlots
-		head, n.slot = &w.far[i], int32(1+nearSlots+i)
+		w.link(x, 1+nearSlots+(w.now/nearSlots+farSlots-1)%farSlots)
 	}
-	n.prev, n.next = nil, *head
+}
+
+// keep takes x in without a deadline, or takes its deadline away.
+func (w *wheel[T, P]) keep(x P) {
+	w.remove(x)
+	w.link(x, keptSlot)
+}
+
+// head is where the list of a slot begins.
+func (w *wheel[T, P]) head(slot int32) **T {
+	switch i := slot - 1; {
+	case i < nearSlots:
+		return &w.near[i]
+	case i < nearSlots+farSlots:
+		return &w.far[i-nearSlots]
+	default:
+		return &w.kept
+	}
+}
+
+func (w *wheel[T, P]) link(x P, slot int64) {
+	n, head := x.timerNode(), w.head(int32(slot))
+	n.slot, n.prev, n.next = int32(slot), nil, *head
 	if *head != nil {
 		P(*head).timerNode().prev = x
 	}
@@ -82,16 +100,24 @@ func (w *wheel[T, P]) remove(x P) {
 	}
 	if n.prev != nil {
 		P(n.prev).timerNode().next = n.next
-	} else if i := n.slot - 1; i < nearSlots {
-		w.near[i] = n.next
 	} else {
-		w.far[i-nearSlots] = n.next
+		*w.head(n.slot) = n.next
 	}
 	if n.next != nil {
 		P(n.next).timerNode().prev = n.prev
 	}
 	n.prev, n.next, n.slot = nil, nil, 0
 	w.count--
+}
+
+// appendAll appends whatever is in the wheel to dst.
+func (w *wheel[T, P]) appendAll(dst []P) []P {
+	for slot := int32(1); slot <= keptSlot; slot++ {
+		for x := *w.head(slot); x != nil; x = P(x).timerNode().next {
+			dst = append(dst, x)
+		}
+	}
+	return dst
 }
 
 // advance fires everything due up to now. fire is called after x has left the wheel and may put it back.

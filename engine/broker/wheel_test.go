@@ -67,3 +67,29 @@ func TestWheelRingsOnceAndNeverEarly(t *testing.T) {
 		}
 	}
 }
+
+// TestWheelKeepsWhatHasNoDeadline: it is listed with the others and never rings, until it gets one.
+func TestWheelKeepsWhatHasNoDeadline(t *testing.T) {
+	var w wheel[alarm, *alarm]
+	w.init(0)
+	alarms := make([]alarm, 3)
+	w.put(&alarms[0], 1000, -1)
+	w.put(&alarms[1], 3_600_000, -1)
+	w.keep(&alarms[2])
+	w.keep(&alarms[1])
+	rang := 0
+	w.advance(2000, func(*alarm) { rang++ })
+	if all := w.appendAll(nil); rang != 1 || len(all) != 2 || w.count != 2 {
+		t.Fatalf("%d rang, %d are listed, %d counted", rang, len(all), w.count)
+	}
+	w.put(&alarms[2], 3000, -1)
+	w.advance(7_200_000, func(a *alarm) {
+		if rang++; a != &alarms[2] {
+			t.Error("rang without a deadline")
+		}
+	})
+	w.remove(&alarms[1])
+	if all := w.appendAll(nil); rang != 2 || len(all) != 0 || w.count != 0 {
+		t.Fatalf("%d rang, %d are listed, %d counted", rang, len(all), w.count)
+	}
+}

@@ -10,7 +10,7 @@ import (
 func (s *Session) check(t testing.TB, routing int) {
 	t.Helper()
 	if s.phase == ended {
-		if s.more != nil || s.will != nil || s.subCount != 0 || s.sub0.Filter != "" {
+		if s.more != nil || s.will != nil || s.sub0.Filter != "" {
 			t.Error("an ended session still holds state")
 		}
 		return
@@ -51,8 +51,8 @@ func (s *Session) checkSubscriptions(t testing.TB, m *more) {
 		}
 		seen[sub.Filter] = true
 	})
-	if len(seen) != int(s.subCount) || len(seen) > s.cfg.MaxSubscriptions {
-		t.Errorf("%d subscriptions, counted %d, at most %d", len(seen), s.subCount, s.cfg.MaxSubscriptions)
+	if len(seen) != s.Subscriptions() || len(seen) > s.cfg.MaxSubscriptions {
+		t.Errorf("%d subscriptions, counted %d, at most %d", len(seen), s.Subscriptions(), s.cfg.MaxSubscriptions)
 	}
 }
 
@@ -85,7 +85,7 @@ func (s *Session) checkInflight(t testing.TB, m *more) {
 	if live != r.live {
 		t.Errorf("in flight: %d live entries, counted %d", live, r.live)
 	}
-	if s.phase == connected && (slots != int(s.open) || resend != m.resend) {
+	if s.phase == connected && (slots != int(s.open) || resend != int(m.resend)) {
 		t.Errorf("in flight: %d slots, counted %d; %d to resend, counted %d", slots, s.open, resend, m.resend)
 	}
 }

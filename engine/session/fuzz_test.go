@@ -40,7 +40,7 @@ func FuzzPackets(f *testing.F) {
 		}
 		now := start
 		v := []codec.Version{codec.V31, codec.V311, codec.V5}[b[0]%3]
-		s, out := New(&cfg, 1), &Output{Room: 1 << 12}
+		s, out := New(&cfg, 1, "c"), &Output{Room: 1 << 12}
 		hello := &Hello{Version: v, ClientID: "c", Expiry: 100, receiveMaximum: 2, aliasMaximum: 1, method: riddle{}}
 		s.Connect(hello, start, out)
 		var o Outgoing

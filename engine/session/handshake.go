@@ -7,7 +7,7 @@ import (
 	"github.com/gannetmq/gannet/codec"
 )
 
-// Hello holds the facts of an accepted CONNECT. It owns all its memory.
+// Hello holds the facts of an accepted CONNECT. It owns all that it refers to, and is itself a part of its Handshake.
 type Hello struct {
 	Version      codec.Version
 	ClientID     string
@@ -36,16 +36,17 @@ type Hello struct {
 // MaxPacketSize is the largest packet, in bytes, that is taken from the client.
 func (h *Hello) MaxPacketSize() uint32 { return h.cfg.MaxPacketSize }
 
-// Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is small and
-// dropped as soon as it ends.
+// Handshake is a connection before its CONNACK [3.1, 4.12]. The zero value awaits CONNECT. It is
+// dropped, or used for another connection, as soon as it ends.
 type Handshake struct {
 	// From and Busy are for the caller to set before a Packet that may be CONNECT.
 	From Origin
 	Busy bool // the server has more to do than it can: nobody is accepted [MQTT-3.2.2-8, 0x89]
 
-	hello    *Hello
+	hello    Hello
 	exchange Exchange
 	admit    func(*Credentials) codec.ReasonCode
+	asked    bool // CONNECT came
 	judging  bool // credentials are with the Authenticator: no packet is read before its verdict
 }
 
@@ -56,7 +57,7 @@ func (h *Handshake) Judging() bool { return h.judging }
 // Session.Connect's. While more packets are needed, or, with out.Judge set, a verdict is, it returns nil without
 // out.Close. proved is the user name that the connection has proved, by a certificate; empty if none. A refusal appends what the version's rules allow to out.Frames and sets out.Close.
 func (h *Handshake) Packet(cfg *Config, pol *Policy, proved string, f codec.Frame, out *Output) *Hello {
-	if h.hello == nil {
+	if !h.asked {
 		if f.Type != codec.TypeConnect {
 			// No CONNACK and no DISCONNECT before CONNECT [MQTT-3.1.0-1, MQTT-3.14.0-1].
 			out.close(codec.ProtocolError, "MQTT-3.1.0-1", "first packet is not CONNECT")
@@ -91,11 +92,12 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 	if err := c.Parse(f.Flags, f.Body); err != nil {
 		return h.badConnect(c, err, out)
 	}
-	h.hello = &Hello{
+	h.asked = true
+	h.hello = Hello{
 		Version: c.Version, CleanStart: c.CleanStart, KeepAlive: c.KeepAlive,
 		ClientID: string(c.ClientID), receiveMaximum: 65535, access: pol.access(), cfg: cfg, nameAsID: pol.NameAsClientID,
 	}
-	hello, p := h.hello, &c.Properties
+	hello, p := &h.hello, &c.Properties
 	if !pol.Versions.has(c.Version) {
 		return h.refuse(codec.UnsupportedProtocolVersion, "MQTT-3.1.2-2", "this listener does not serve the protocol version", out)
 	}
@@ -141,11 +143,7 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 			hello.ClientID = pol.NewClientID()
 		}
 	}
-	who := Credentials{
-		Addr: h.From.Addr, Listener: h.From.Listener, Version: c.Version, ClientID: hello.ClientID, UserName: hello.UserName,
-		HasUserName: c.HasUserName,
-	}
-	if h.admit = pol.Admit; !h.admitted(who, out) {
+	if h.admit = pol.Admit; !h.admitted(c.HasUserName, false, out) {
 		return nil
 	}
 	if c.HasWill && !h.takeWill(cfg, c, out) {
@@ -159,7 +157,7 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 			if m.Name() == string(p.AuthenticationMethod) {
 				hello.method = m
 				if o, ok := m.(OriginMethod); ok {
-					h.exchange = o.BeginFor(&who)
+					h.exchange = o.BeginFor(h.credentials(c.HasUserName))
 				} else {
 					h.exchange = m.Begin(hello.ClientID, hello.UserName)
 				}
@@ -177,8 +175,9 @@ func (h *Handshake) connect(cfg *Config, pol *Policy, proved string, f codec.Fra
 		hello.UserName = proved
 	case pol.Authenticator != nil && (c.HasUserName || !pol.AllowAnonymous):
 		h.judging = true
+		who := h.credentials(c.HasUserName)
 		who.Password, who.HasPassword = bytes.Clone(c.Password), c.HasPassword
-		out.Judge = &who
+		out.Judge = who
 		return nil
 	case !pol.AllowAnonymous:
 		return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "not authenticated", out)
@@ -194,7 +193,7 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 	if v.Code >= codec.UnspecifiedError {
 		return h.refuse(v.Code, "MQTT-3.1.4-2", "not authorized", out)
 	}
-	hello := h.hello
+	hello := &h.hello
 	if v.UserName != "" {
 		hello.UserName = v.UserName
 	}
@@ -211,12 +210,24 @@ func (h *Handshake) Verdict(cfg *Config, v Verdict, out *Output) *Hello {
 	return h.accept(cfg, out)
 }
 
+// credentials returns what the client presents, but for a password.
+func (h *Handshake) credentials(hasUserName bool) *Credentials {
+	return &Credentials{
+		Addr: h.From.Addr, Listener: h.From.Listener, Version: h.hello.Version, ClientID: h.hello.ClientID, UserName: h.hello.UserName,
+		HasUserName: hasUserName,
+	}
+}
+
 // admitted asks the Policy whether the client may come in.
-func (h *Handshake) admitted(who Credentials, out *Output) bool {
+func (h *Handshake) admitted(hasUserName, certain bool, out *Output) bool {
 	if h.admit == nil {
 		return true
 	}
-	code := h.admit(&who)
+	who := &out.parsed.who // asked of every client, twice: it is not worth an allocation
+	*who = *h.credentials(hasUserName)
+	who.Certain = certain
+	code := h.admit(who)
+	*who = Credentials{}
 	if code < codec.UnspecifiedError {
 		return true
 	}
@@ -226,18 +237,14 @@ func (h *Handshake) admitted(who Credentials, out *Output) bool {
 
 // accept ends the handshake of a client whose name is now certain: it may leave only a will that it might publish, or comes in without.
 func (h *Handshake) accept(cfg *Config, out *Output) *Hello {
-	hello := h.hello
+	hello := &h.hello
 	if hello.nameAsID {
 		if hello.UserName == "" {
 			return h.refuse(codec.NotAuthorized, "MQTT-3.1.4-2", "no user name to take for a client identifier", out)
 		}
 		hello.ClientID = hello.UserName
 	}
-	who := Credentials{
-		Addr: h.From.Addr, Listener: h.From.Listener, Version: hello.Version, ClientID: hello.ClientID, UserName: hello.UserName,
-		HasUserName: hello.UserName != "", Certain: true,
-	}
-	if !h.admitted(who, out) {
+	if !h.admitted(hello.UserName != "", true, out) {
 		return nil
 	}
 	a := hello.access.authorizer(cfg)
@@ -316,7 +323,7 @@ func (h *Handshake) refuseError(err error, out *Output) *Hello {
 
 // refuse answers with CONNACK and closes. 3.x clients get a return code where one fits, else a bare close.
 func (h *Handshake) refuse(code codec.ReasonCode, statement, why string, out *Output) *Hello {
-	out.Frames = AppendRefusal(out.Frames, h.hello, code, why)
+	out.Frames = AppendRefusal(out.Frames, &h.hello, code, why)
 	out.close(code, statement, why)
 	return nil
 }

@@ -91,11 +91,16 @@ func (s *Session) capable(p *codec.Publish, out *Output) bool {
 // withinReceiveMaximum counts unfinished QoS 1/2 PUBLISH of 5.0 clients [MQTT-3.3.4-7]. Each connection begins with the
 // whole Receive Maximum [4.9]: what earlier ones left unfinished comes on top.
 func (s *Session) withinReceiveMaximum(p *codec.Publish, out *Output) bool {
-	if p.QoS == codec.QoS0 || s.version != codec.V5 || s.receiving < uint32(s.cfg.ReceiveMaximum)+uint32(s.carried) {
+	if p.QoS == codec.QoS0 || s.version != codec.V5 || s.receiving < uint32(s.cfg.ReceiveMaximum) {
 		return true
 	}
-	if p.QoS == codec.QoS2 && s.more != nil && s.more.received.has(p.PacketID) {
-		return true // a repeat uses no further slot
+	if m := s.more; m != nil {
+		if s.receiving < uint32(s.cfg.ReceiveMaximum)+uint32(m.carried) {
+			return true
+		}
+		if p.QoS == codec.QoS2 && m.received.has(p.PacketID) {
+			return true // a repeat uses no further slot
+		}
 	}
 	s.closeWith(codec.ReceiveMaximumExceeded, "MQTT-3.3.4-7", "more unacknowledged PUBLISH than the receive maximum", out)
 	return false

@@ -65,7 +65,7 @@ func TestLateAcknowledgeKeepsTheIdentifier(t *testing.T) {
 	} {
 		cfg := DefaultConfig()
 		cfg.Durable = true
-		s, out := New(&cfg, 1), &Output{}
+		s, out := New(&cfg, 1, "c"), &Output{}
 		hello := &Hello{Version: test.v, ClientID: "c", Expiry: 60, receiveMaximum: 10}
 		p := frameOf((&codec.Publish{QoS: codec.QoS2, PacketID: 7, Topic: []byte("t")}).Append(nil, test.v))
 		s.Connect(hello, start, out)

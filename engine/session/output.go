@@ -54,7 +54,8 @@ type Output struct {
 // parsed holds reused packet structs: parsing into them allocates nothing in the steady state.
 type parsed struct {
 	connect     codec.Connect
-	topic       []byte // behind the mount point
+	who         Credentials // for Policy.Admit
+	topic       []byte      // behind the mount point
 	publish     codec.Publish
 	ack         codec.Ack
 	subscribe   codec.Subscribe

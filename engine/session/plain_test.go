@@ -64,7 +64,7 @@ func TestPlainLeavesSpecialCasesToDeliver(t *testing.T) {
 
 func plainSession(v codec.Version) *Session {
 	cfg := DefaultConfig()
-	s := New(&cfg, 1)
+	s := New(&cfg, 1, "c")
 	s.Connect(&Hello{Version: v, ClientID: "c", receiveMaximum: 65535}, 0, &Output{})
 	return s
 }

@@ -18,7 +18,7 @@ type Policy struct {
 	// Admit may refuse a client with a code of CONNACK, 0x80 or above; nil: it refuses nobody. It is asked twice for each CONNECT,
 	// also of clients that nobody authenticates: first, before anything that costs, with the names that the client gives itself, and
 	// again, with Credentials.Certain, when it is about to be accepted. It is told no Password. It is called on an event loop and must
-	// not block.
+	// not block. The Credentials are the caller's: it must not keep them.
 	Admit func(*Credentials) codec.ReasonCode
 
 	shared *Access // see Share
@@ -69,7 +69,7 @@ func Versions(v ...codec.Version) (set VersionSet) {
 
 func (set VersionSet) has(v codec.Version) bool { return set == 0 || set&(1<<v) != 0 }
 
-// Credentials are what a client presents. The receiver owns them.
+// Credentials are what a client presents. An Authenticator and an EnhancedMethod own those that they are given.
 type Credentials struct {
 	Addr        string // network address and port; of the client, if a proxy before it told
 	Listener    string // its name

@@ -43,7 +43,7 @@ func connectOnce(t *testing.T, cfg *Config, rules Authorizer) (*Session, weak.Po
 	if hello == nil {
 		t.Fatalf("refused: %s", out.Why)
 	}
-	s := New(cfg, 1)
+	s := New(cfg, 1, hello.ClientID)
 	s.Connect(hello, start, &out)
 	return s, weak.Make(j)
 }

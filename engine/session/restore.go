@@ -5,8 +5,8 @@ import "fmt"
 // Restore makes a session from its SessionPut record. It is parked; a session that was connected when the process
 // ended lost its connection at now. The other records of the session go to RestoreRecord, then RestoreDone.
 func Restore(cfg *Config, s *Session, id uint64, st *State, now Time) {
-	s.Init(cfg, id)
-	s.clientID, s.userName, s.version, s.expiry = st.ClientID, st.UserName, st.Version, st.Expiry
+	s.Init(cfg, id, st.ClientID)
+	s.userName, s.version, s.expiry = st.UserName, st.Version, st.Expiry
 	s.phase, s.mark, s.nextSeq, s.stored = parked, st.ExpiresAt, st.SentUpTo+1, true
 	if st.Connected && s.expiry != NeverExpires {
 		s.mark = now + Seconds(s.expiry)

@@ -38,8 +38,6 @@ type Session struct {
 	receiving     uint32 // inbound QoS 1/2 PUBLISH not yet finished
 	maxPacketSize uint32 // of this client, 0 = no limit
 	expiry        uint32 // Session Expiry Interval, seconds
-	subCount      uint32
-	carried       uint16 // inbound QoS 2 PUBLISH of earlier connections: they take no place in this one's Receive Maximum
 
 	mark    Time   // while connected: when the last packet came; while parked: when it expires
 	nextSeq uint64 // of the next QoS 1/2 delivery; see PacketID
@@ -54,7 +52,8 @@ type more struct {
 	subs      []Subscription // all but the first
 	subAt     map[string]int // where in subs, once there are more than fewSubscriptions; else nil
 	inflight  ring           // sent, not settled
-	resend    int            // entries of inflight that still wait to be resent after a resume
+	resend    int32          // entries of inflight that still wait to be resent after a resume
+	carried   uint16         // of received, those of earlier connections: they take no place in this one's Receive Maximum
 	queue     queue          // not yet sent
 	backlog   backlog        // the rest of the queue, in the store only
 	sentBelow uint64         // deliveries below may have been sent before the process was restarted
@@ -70,17 +69,19 @@ type more struct {
 	exchange  Exchange // a re-authentication in progress
 }
 
-// New makes a session that Connect then connects.
-func New(cfg *Config, id uint64) *Session {
+// New makes a session that Connect then connects. Its Client Identifier is the same ever after.
+func New(cfg *Config, id uint64, clientID string) *Session {
 	s := &Session{}
-	s.Init(cfg, id)
+	s.Init(cfg, id, clientID)
 	return s
 }
 
 // Init is New for a Session embedded in something larger.
-func (s *Session) Init(cfg *Config, id uint64) { *s = Session{cfg: cfg, ID: id, nextSeq: 1} }
+func (s *Session) Init(cfg *Config, id uint64, clientID string) {
+	*s = Session{cfg: cfg, ID: id, clientID: clientID, nextSeq: 1}
+}
 
-// ClientID returns the Client Identifier.
+// ClientID returns the Client Identifier. Safe for concurrent use: nothing changes it.
 func (s *Session) ClientID() string { return s.clientID }
 
 // UserName returns the authenticated name, or what CONNECT said.
@@ -154,16 +155,13 @@ func (s *Session) Trim(now Time) {
 }
 
 // Connect opens a connection on the session: CONNACK, then what was in flight, then what waits.
-// The session is fresh or parked; a parked one is resumed, with its state [MQTT-3.1.2-5].
+// The session is that of the Client Identifier in h, fresh or parked; a parked one is resumed, with its state [MQTT-3.1.2-5].
 func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	present := s.phase == parked
 	switch s.phase {
 	case fresh, parked:
 	default:
 		panic("session: Connect on a session that is connected or ended")
-	}
-	if s.phase == fresh {
-		s.clientID = h.ClientID // the same ever after: it may be read without the session's lock
 	}
 	if h.cfg != nil {
 		s.cfg = h.cfg // another one, perhaps, than when the session began
@@ -173,7 +171,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 	s.sendMaximum = min(h.receiveMaximum, s.cfg.MaxInflight)
 	s.aliasMaximum = min(h.aliasMaximum, s.cfg.TopicAliasOut)
 	s.maxPacketSize = h.maxPacketSize
-	s.open, s.receiving, s.carried = 0, 0, 0
+	s.open, s.receiving = 0, 0
 	s.phase, s.mark = connected, now
 	s.dropWill(out) // a new connection within the delay cancels the will [MQTT-3.1.3-9]
 	if s.will = h.will; s.will != nil && s.durable() {
@@ -186,7 +184,7 @@ func (s *Session) Connect(h *Hello, now Time, out *Output) {
 		s.extra().method = h.method
 	}
 	if m := s.more; m != nil {
-		s.receiving, s.carried = uint32(m.received.n), uint16(m.received.n)
+		s.receiving, m.carried = uint32(m.received.n), uint16(m.received.n)
 	}
 	s.recordState(out)
 	if !s.appendConnack(h, present, out) {
@@ -406,7 +404,7 @@ func (s *Session) end(out *Output) {
 		out.Drops.add(DropSessionEnded, waiting+m.inflight.unsettledPublishes())
 	}
 	s.phase = ended
-	s.more, s.will, s.sub0, s.subCount = nil, nil, Subscription{}, 0
+	s.more, s.will, s.sub0 = nil, nil, Subscription{}
 	out.Ended = true
 }
 

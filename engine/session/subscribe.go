@@ -43,7 +43,15 @@ func (s *Session) eachSubscription(f func(*Subscription)) {
 }
 
 // Subscriptions returns how many there are.
-func (s *Session) Subscriptions() int { return int(s.subCount) }
+func (s *Session) Subscriptions() (n int) {
+	if s.sub0.Filter != "" {
+		n = 1
+	}
+	if s.more != nil {
+		n += len(s.more.subs)
+	}
+	return n
+}
 
 func (s *Session) findSubscription(filter []byte) *Subscription {
 	if s.sub0.Filter == string(filter) && len(filter) > 0 {
@@ -200,7 +208,7 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 	sub := s.findSubscription(f.Filter)
 	isNew := sub == nil
 	if isNew {
-		if int(s.subCount) >= s.cfg.MaxSubscriptions {
+		if s.Subscriptions() >= s.cfg.MaxSubscriptions {
 			return codec.QuotaExceeded
 		}
 		sub = s.addSubscription(string(f.Filter))
@@ -215,7 +223,6 @@ func (s *Session) subscribeOne(f *codec.Subscription, identifier uint32, out *Ou
 }
 
 func (s *Session) addSubscription(filter string) *Subscription {
-	s.subCount++
 	if s.sub0.Filter == "" {
 		s.sub0.Filter = filter
 		return &s.sub0
@@ -265,7 +272,6 @@ func (s *Session) unsubscribe(f codec.Frame, out *Output) {
 }
 
 func (s *Session) removeSubscription(sub *Subscription) {
-	s.subCount--
 	if sub == &s.sub0 {
 		s.sub0 = Subscription{}
 		return

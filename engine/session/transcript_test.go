@@ -450,7 +450,7 @@ func (p *player) accept(t *testing.T, h *Hello) {
 	}
 	if p.s == nil || p.s.Ended() {
 		p.lastID++
-		p.s = New(&p.cfg, p.lastID)
+		p.s = New(&p.cfg, p.lastID, h.ClientID)
 		if p.eye.forget(); len(p.store.pending) > 0 {
 			gate = p.ticket // the end of the one before must not be taken back once the client knows of this one
 		}
