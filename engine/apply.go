@@ -68,7 +68,7 @@ func (s *Server) ApplyWith(options []ListenerOptions, ready func()) error {
 	}
 	if s.running != nil {
 		for _, l := range fresh {
-			s.acceptors.start(s.running, l)
+			s.door.start(s.running, l)
 		}
 	}
 	s.listeners = next

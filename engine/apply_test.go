@@ -16,40 +16,42 @@ import (
 )
 
 func TestApplyAddsAndRemovesListenersWithoutTouchingOthers(t *testing.T) {
-	s := serve(t, Options{Loops: 2, Listeners: []ListenerOptions{
-		{URL: "mqtt://127.0.0.1:0", Name: "stays"}, {URL: "mqtt://localhost:0", Name: "goes"},
-	}})
-	addrs := s.Addrs()
-	staying, orphan := dial(t, addrs[0]), dial(t, addrs[1])
-	exchange(t, staying, "hello")
-	exchange(t, orphan, "hello")
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 2, Listeners: []ListenerOptions{
+			{URL: "mqtt://127.0.0.1:0", Name: "stays"}, {URL: "mqtt://localhost:0", Name: "goes"},
+		}})
+		addrs := s.Addrs()
+		staying, orphan := dial(t, addrs[0]), dial(t, addrs[1])
+		exchange(t, staying, "hello")
+		exchange(t, orphan, "hello")
 
-	path := filepath.Join(t.TempDir(), "s")
-	if err := s.Apply([]ListenerOptions{{URL: "unix://" + path, Name: "comes"}, {URL: "mqtt://127.0.0.1:0", Name: "stays"}}); err != nil {
-		t.Fatal(err)
-	}
-	exchange(t, dial(t, s.Addrs()[0]), "new address")
-	exchange(t, staying, "still here")
-	exchange(t, orphan, "I, too")
-	exchange(t, dial(t, addrs[0]), "the same socket")
-	if nc, err := net.Dial("tcp", addrs[1].String()); err == nil {
-		_ = nc.Close()
-		t.Error("the removed listener listens")
-	}
-	stats := s.ListenerStats()
-	if len(stats) != 2 || stats[0].Name != "comes" || stats[0].Open != 1 || stats[1].Name != "stays" || stats[1].Open != 2 || stats[1].Accepted != 2 {
-		t.Errorf("listeners: %+v", stats)
-	}
-	if got := s.Stats(); got.Open != 4 || got.Accepted != 4 {
-		t.Errorf("stats: %+v", got)
-	}
-	s.stop()
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket file is left: %v", err)
-	}
-	if err := s.Apply([]ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}); err == nil {
-		t.Error("applied to a server that has ended")
-	}
+		path := filepath.Join(t.TempDir(), "s")
+		if err := s.Apply([]ListenerOptions{{URL: "unix://" + path, Name: "comes"}, {URL: "mqtt://127.0.0.1:0", Name: "stays"}}); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, dial(t, s.Addrs()[0]), "new address")
+		exchange(t, staying, "still here")
+		exchange(t, orphan, "I, too")
+		exchange(t, dial(t, addrs[0]), "the same socket")
+		if nc, err := net.Dial("tcp", addrs[1].String()); err == nil {
+			_ = nc.Close()
+			t.Error("the removed listener listens")
+		}
+		stats := s.ListenerStats()
+		if len(stats) != 2 || stats[0].Name != "comes" || stats[0].Open != 1 || stats[1].Name != "stays" || stats[1].Open != 2 || stats[1].Accepted != 2 {
+			t.Errorf("listeners: %+v", stats)
+		}
+		if got := s.Stats(); got.Open != 4 || got.Accepted != 4 {
+			t.Errorf("stats: %+v", got)
+		}
+		s.stop()
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket file is left: %v", err)
+		}
+		if err := s.Apply([]ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}); err == nil {
+			t.Error("applied to a server that has ended")
+		}
+	})
 }
 
 func TestApplyIsAllOrNothing(t *testing.T) {
@@ -102,50 +104,54 @@ func TestApplyWithTellsWhenNothingCanFailAnyMore(t *testing.T) {
 
 // A port may even change its transport: whoever is connected keeps the one it has.
 func TestApplyChangesWhatFutureConnectionsMeet(t *testing.T) {
-	a := newAuthority(t)
-	config := a.server()
-	s := serve(t, Options{Loops: 1, Listeners: []ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}})
-	old := dial(t, s.Addrs()[0])
-	exchange(t, old, "hello")
-	secure := []ListenerOptions{{URL: "mqtts://127.0.0.1:0", TLS: config, Policy: session.Policy{AllowAnonymous: true}}}
-	if err := s.Apply(secure); err != nil {
-		t.Fatal(err)
-	}
-	client := a.client("")
-	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	exchange(t, dialTLS(t, s, client), "hello")
-	exchange(t, old, "in the clear")
-	if !s.listeners[0].setup.Load().broker.Policy.AllowAnonymous {
-		t.Error("the policy is the old one")
-	}
-	// The same configuration again: the tickets that clients hold are good.
-	if err := s.Apply(secure); err != nil {
-		t.Fatal(err)
-	}
-	tc := dialTLS(t, s, client)
-	if exchange(t, tc, "hello"); !tc.ConnectionState().DidResume {
-		t.Error("a ticket was forgotten")
-	}
+	eachWay(t, func(t *testing.T, w way) {
+		a := newAuthority(t)
+		config := a.server()
+		s := w.start(t, Options{Loops: 1, Listeners: []ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}})
+		old := dial(t, s.Addrs()[0])
+		exchange(t, old, "hello")
+		secure := []ListenerOptions{{URL: "mqtts://127.0.0.1:0", TLS: config, Policy: session.Policy{AllowAnonymous: true}}}
+		if err := s.Apply(secure); err != nil {
+			t.Fatal(err)
+		}
+		client := a.client("")
+		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		exchange(t, dialTLS(t, s, client), "hello")
+		exchange(t, old, "in the clear")
+		if !s.listeners[0].setup.Load().broker.Policy.AllowAnonymous {
+			t.Error("the policy is the old one")
+		}
+		// The same configuration again: the tickets that clients hold are good.
+		if err := s.Apply(secure); err != nil {
+			t.Fatal(err)
+		}
+		tc := dialTLS(t, s, client)
+		if exchange(t, tc, "hello"); !tc.ConnectionState().DidResume {
+			t.Error("a ticket was forgotten")
+		}
+	})
 }
 
 func TestMaxConnectionsOfOneListener(t *testing.T) {
-	s := serve(t, Options{Loops: 1, Listeners: []ListenerOptions{
-		{URL: "mqtt://127.0.0.1:0", MaxConnections: 1}, {URL: "mqtt://localhost:0"},
-	}})
-	first := dial(t, s.Addrs()[0])
-	exchange(t, first, "1")
-	if !refusedBy(t, dial(t, s.Addrs()[0])) {
-		t.Error("the second is let in")
-	}
-	exchange(t, dial(t, s.Addrs()[1]), "elsewhere there is room")
-	if got := s.ListenerStats()[0]; got.RefusedFull != 1 || got.Open != 1 {
-		t.Errorf("stats: %+v", got)
-	}
-	if _, err := io.WriteString(first, "bye\n"); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, first)
-	exchange(t, dial(t, s.Addrs()[0]), "the place is free again")
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 1, Listeners: []ListenerOptions{
+			{URL: "mqtt://127.0.0.1:0", MaxConnections: 1}, {URL: "mqtt://localhost:0"},
+		}})
+		first := dial(t, s.Addrs()[0])
+		exchange(t, first, "1")
+		if !refusedBy(t, dial(t, s.Addrs()[0])) {
+			t.Error("the second is let in")
+		}
+		exchange(t, dial(t, s.Addrs()[1]), "elsewhere there is room")
+		if got := s.ListenerStats()[0]; got.RefusedFull != 1 || got.Open != 1 {
+			t.Errorf("stats: %+v", got)
+		}
+		if _, err := io.WriteString(first, "bye\n"); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, first)
+		exchange(t, dial(t, s.Addrs()[0]), "the place is free again")
+	})
 }
 
 func TestUnixSocketHasTheModeThatWasAskedFor(t *testing.T) {
@@ -220,32 +226,34 @@ func TestListenerOptionsThatCannotBe(t *testing.T) {
 
 // Whatever state its connections are in, a server that has ended holds no descriptor.
 func TestShutdownClosesEveryDescriptor(t *testing.T) {
-	a := newAuthority(t)
-	once := func() {
-		s := serve(t, Options{Loops: 2, Listeners: []ListenerOptions{
-			{URL: "mqtts://127.0.0.1:0", TLS: a.server()}, {URL: "ws://127.0.0.1:0"}, {URL: "wss://127.0.0.1:0", TLS: a.server()},
-			{URL: "mqtt://127.0.0.1:0", Proxy: ProxyOptions{Mode: ProxyRequired}}, {URL: "unix://" + filepath.Join(t.TempDir(), "s")},
-		}})
-		var all []net.Conn
-		for _, addr := range s.Addrs() {
-			all = append(all, dial(t, addr)) // says nothing
+	eachWay(t, func(t *testing.T, w way) {
+		a := newAuthority(t)
+		once := func() {
+			s := w.start(t, Options{Loops: 2, Listeners: []ListenerOptions{
+				{URL: "mqtts://127.0.0.1:0", TLS: a.server()}, {URL: "ws://127.0.0.1:0"}, {URL: "wss://127.0.0.1:0", TLS: a.server()},
+				{URL: "mqtt://127.0.0.1:0", Proxy: ProxyOptions{Mode: ProxyRequired}}, {URL: "unix://" + filepath.Join(t.TempDir(), "s")},
+			}})
+			var all []net.Conn
+			for _, addr := range s.Addrs() {
+				all = append(all, dial(t, addr)) // says nothing
+			}
+			s.greetings.await(t, 3)
+			done := dialTLS(t, s, a.client(""))
+			exchange(t, done, "hello")
+			all = append(all, done.NetConn(), dial(t, s.Addrs()[1]))
+			upgradeOver(t, all[len(all)-1], "")
+			s.stop()
+			for _, nc := range all {
+				_ = nc.Close()
+			}
 		}
-		s.greetings.await(t, 3)
-		done := dialTLS(t, s, a.client(""))
-		exchange(t, done, "hello")
-		all = append(all, done.NetConn(), dial(t, s.Addrs()[1]))
-		upgradeOver(t, all[len(all)-1], "")
-		s.stop()
-		for _, nc := range all {
-			_ = nc.Close()
+		once() // what the runtime opens for itself
+		before := descriptors(t)
+		once()
+		if after := descriptors(t); len(after) > len(before) {
+			t.Errorf("descriptors before: %v\nafter: %v", before, after)
 		}
-	}
-	once() // what the runtime opens for itself
-	before := descriptors(t)
-	once()
-	if after := descriptors(t); len(after) > len(before) {
-		t.Errorf("descriptors before: %v\nafter: %v", before, after)
-	}
+	})
 }
 
 // descriptors lists what this process has open.

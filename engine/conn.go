@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net"
+	"net/netip"
 	"syscall"
 
 	"github.com/gannetmq/gannet/engine/broker"
@@ -25,8 +26,19 @@ type conn struct {
 	loop   *loop
 	peer   *broker.Conn
 	origin *origin
-	fd     int32 // never changes; for WriteDirect only
-	fresh  bool  // nothing was read yet
+	fd     int32    // never changes; for WriteDirect only
+	fresh  bool     // nothing was read yet
+	port   uint16   // of the other end, and
+	addr   [16]byte // its address; all zero: none, it is a Unix socket
+}
+
+// newConn returns a connection of l whose other end is at peer.
+func newConn(s socket, l *loop, e *entry, fd int) *conn {
+	c := &conn{sock: s, loop: l, origin: e.origin, fd: int32(fd), fresh: true, port: e.peer.Port()}
+	if e.peer.IsValid() {
+		c.addr = e.peer.Addr().As16()
+	}
+	return c
 }
 
 // origin is where a connection comes from. All connections of a listener about which
@@ -88,19 +100,22 @@ func (c *conn) Close() {
 	c.loop.closeLater(c)
 }
 
-// RemoteAddr implements broker.Transport. It returns the empty string when the
-// connection is gone.
+// RemoteAddr implements broker.Transport. It knows the address when the connection is
+// gone, too.
 func (c *conn) RemoteAddr() string {
-	if c.sock == nil {
-		return ""
-	}
 	if c.origin.remote != "" {
 		return c.origin.remote
 	}
-	if addr := c.sock.RemoteAddr(); addr != nil {
-		return addr.String()
+	return addressText(netip.AddrPortFrom(netip.AddrFrom16(c.addr).Unmap(), c.port))
+}
+
+// addressText is what peer is called. A client on a Unix socket has no address, and
+// the name that package net gives to those.
+func addressText(peer netip.AddrPort) string {
+	if !peer.IsValid() || peer.Addr() == netip.IPv6Unspecified() {
+		return "@"
 	}
-	return ""
+	return peer.String()
 }
 
 // UserName implements broker.Transport.

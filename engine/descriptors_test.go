@@ -16,12 +16,12 @@ import (
 )
 
 // The server under test runs in a child process, because the limit of descriptors
-// is the process's and can only be lowered.
+// is the process's and can only be lowered. The variable says which way it accepts.
 const descriptorsChild = "ENGINE_TEST_DESCRIPTORS"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(descriptorsChild) != "" {
-		serveWithFewDescriptors()
+	if w := os.Getenv(descriptorsChild); w != "" {
+		serveWithFewDescriptors(way(w == "goroutines"))
 		return
 	}
 	os.Exit(m.Run())
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // serveWithFewDescriptors runs an echo server until its standard input ends. It
 // prints its address first and its figures last.
-func serveWithFewDescriptors() {
+func serveWithFewDescriptors(w way) {
 	const limit = 48
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 		panic(err)
@@ -42,6 +42,7 @@ func serveWithFewDescriptors() {
 	if err != nil {
 		panic(err)
 	}
+	s.detour = bool(w)
 	fmt.Println(s.Addrs()[0])
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -55,8 +56,14 @@ func serveWithFewDescriptors() {
 }
 
 func TestServerSurvivesTheLackOfDescriptors(t *testing.T) {
+	for _, w := range []string{"loops", "goroutines"} {
+		t.Run(w, func(t *testing.T) { surviveTheLackOfDescriptors(t, w) })
+	}
+}
+
+func surviveTheLackOfDescriptors(t *testing.T, way string) {
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), descriptorsChild+"=1")
+	child.Env = append(os.Environ(), descriptorsChild+"="+way)
 	child.Stderr = os.Stderr
 	stdin, err := child.StdinPipe()
 	if err != nil {

@@ -147,6 +147,31 @@ func serveLogged(t testing.TB, log *lines, listeners ...ListenerOptions) *runnin
 
 func serveWith(t testing.TB, o Options, log *slog.Logger) *running {
 	t.Helper()
+	return byLoops.serve(t, o, log)
+}
+
+// way is how connections are accepted.
+type way bool
+
+const (
+	byLoops      way = false
+	byGoroutines way = true
+)
+
+// eachWay runs a test with loops that accept and with goroutines that do.
+func eachWay(t *testing.T, test func(t *testing.T, w way)) {
+	t.Run("loops", func(t *testing.T) { test(t, byLoops) })
+	t.Run("goroutines", func(t *testing.T) { test(t, byGoroutines) })
+}
+
+// start is serve for a way.
+func (w way) start(t testing.TB, o Options) *running {
+	t.Helper()
+	return w.serve(t, o, slog.New(slog.DiscardHandler))
+}
+
+func (w way) serve(t testing.TB, o Options, log *slog.Logger) *running {
+	t.Helper()
 	if len(o.Listeners) == 0 {
 		o.Listeners = []ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}
 	}
@@ -160,6 +185,7 @@ func serveWith(t testing.TB, o Options, log *slog.Logger) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.detour = bool(w)
 	r.stop = run(t, r.Server)
 	return r
 }

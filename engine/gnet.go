@@ -13,10 +13,10 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// This file is the only one that names gnet. It uses gnet's client: an engine of
-// several event loops without listeners, which takes over connections that
+// This file and direct_linux.go are the only ones that name gnet. It uses gnet's client:
+// an engine of several event loops without listeners, which takes over connections that
 // somebody else has accepted. gnet's server would end, silently and with every
-// connection, at the first accept that finds no free descriptor; see acceptor.go.
+// connection, at the first accept that finds no free descriptor; see door.go.
 //
 // What had to be known about gnet v2.10.0, so that it is checked again after an
 // upgrade:
@@ -51,14 +51,15 @@ type gnetReactor struct {
 	gnet.BuiltinEventEngine
 
 	log    *slog.Logger
+	detour bool // the loops shall not accept
 	client *gnet.Client
 	loops  []*gnetLoop // complete before the first adopt, constant after
 	unused []*loop     // handlers without an event loop, while start runs
 	bound  sync.WaitGroup
 }
 
-func newGnetReactor(log *slog.Logger) *gnetReactor {
-	return &gnetReactor{log: log}
+func newGnetReactor(log *slog.Logger, detour bool) *gnetReactor {
+	return &gnetReactor{log: log, detour: detour}
 }
 
 func (r *gnetReactor) start(handlers []*loop) error {
@@ -144,16 +145,29 @@ func forgetZone(a net.Addr) {
 	}
 }
 
+func (r *gnetReactor) accepts() bool {
+	for _, l := range r.loops {
+		if l.direct == nil {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *gnetReactor) stop() error {
 	return r.client.Stop()
 }
 
 // OnOpen implements gnet.EventHandler.
 func (r *gnetReactor) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
-	switch e := g.Context().(type) {
+	what := g.Context()
+	if what == nil {
+		what = r.loopOf(g).adopting
+	}
+	switch e := what.(type) {
 	case *entry:
 		e.opened = true
-		c := &conn{sock: g, loop: r.loopOf(g).handler, origin: e.origin, fd: int32(g.Fd()), fresh: true}
+		c := newConn(g, r.loopOf(g).handler, e, g.Fd())
 		if c.origin.layers != nil {
 			c.origin.layers.conn = c
 		}
@@ -164,6 +178,9 @@ func (r *gnetReactor) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 		if r.loopOf(g) == nil && len(r.unused) > 0 {
 			r.attach(g.EventLoop())
 		}
+	case *bell:
+		e.hung = true
+		g.SetContext(e)
 	}
 	return nil, gnet.None
 }
@@ -174,6 +191,9 @@ func (r *gnetReactor) attach(el gnet.EventLoop) {
 	l.peeker, _ = newPeeker(el) // nil: turns run as tasks
 	r.unused = r.unused[1:]
 	r.loops = append(r.loops, l)
+	if l.peeker != nil && !r.detour {
+		l.direct, _ = newDirect(l) // nil: goroutines accept
+	}
 	l.handler.attach(l)
 }
 
@@ -191,8 +211,11 @@ func (r *gnetReactor) loopOf(g gnet.Conn) *gnetLoop {
 // OnTraffic implements gnet.EventHandler.
 func (r *gnetReactor) OnTraffic(g gnet.Conn) gnet.Action {
 	b, _ := g.Next(-1)
-	if c, ok := g.Context().(*conn); ok {
+	switch c := g.Context().(type) {
+	case *conn:
 		c.loop.data(c, b)
+	case *bell:
+		c.loop.ring()
 	}
 	return gnet.None
 }
@@ -210,9 +233,17 @@ func (r *gnetReactor) OnClose(g gnet.Conn, err error) gnet.Action {
 
 // gnetLoop implements eventLoop.
 type gnetLoop struct {
-	events  gnet.EventLoop
-	handler *loop
-	peeker  *peeker // nil where peeking is not possible
+	events   gnet.EventLoop
+	handler  *loop
+	peeker   *peeker // nil where peeking is not possible
+	direct   *direct // nil where the loops cannot accept
+	adopting any     // during adopt: the context that the connection gets
+}
+
+// bell is the context of what is no connection, but rings when somebody waits at a listener.
+type bell struct {
+	loop *loop
+	hung bool // gnet has taken it
 }
 
 func (l *gnetLoop) execute() error {
@@ -234,6 +265,20 @@ func (l *gnetLoop) ahead() int {
 
 func (l *gnetLoop) close(s socket) {
 	_ = l.events.Close(s.(gnet.Conn))
+}
+
+func (l *gnetLoop) listen(fd int) error { return l.direct.watch(fd) }
+
+func (l *gnetLoop) unlisten(fd int) { l.direct.unwatch(fd) }
+
+func (l *gnetLoop) adopt(fd int, e *entry) error { return l.enter(fd, e) }
+
+// enter makes fd a connection of the loop with the context that OnOpen makes of what.
+func (l *gnetLoop) enter(fd int, what any) error {
+	l.adopting = what
+	err := l.direct.enroll(fd)
+	l.adopting = nil
+	return err
 }
 
 // gnetLog passes on what gnet calls errors. The rest is about connections that

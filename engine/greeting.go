@@ -38,7 +38,7 @@ const evictAfter = time.Second
 
 // greetings are the connections that no event loop has yet. Their goroutines are joined by stop.
 type greetings struct {
-	acceptors  *acceptors
+	door       *door
 	max        int
 	timeout    time.Duration
 	evictAfter time.Duration
@@ -77,12 +77,25 @@ type greeting struct {
 
 // start takes a place for g, waiting for one if need be, and begins. False: ctx has ended.
 func (all *greetings) start(ctx context.Context, g *greeting) bool {
-	g.all = all
 	if !all.enter(ctx, g) {
 		return false
 	}
-	all.wait.Go(g.run)
+	g.begin(all)
 	return true
+}
+
+// tryStart is start for who cannot wait: it says after what time to try again at the latest.
+func (all *greetings) tryStart(g *greeting) (patience time.Duration, ok bool) {
+	if patience, ok = all.tryEnter(g, time.Now()); ok {
+		g.begin(all)
+	}
+	return patience, ok
+}
+
+// begin starts the goroutine of g, which has a place.
+func (g *greeting) begin(all *greetings) {
+	g.all = all
+	all.wait.Go(g.run)
 }
 
 func (all *greetings) enter(ctx context.Context, g *greeting) bool {
@@ -114,7 +127,7 @@ func (all *greetings) tryEnter(g *greeting, now time.Time) (patience time.Durati
 		}
 		slowest.evicted = true
 		delete(all.open, slowest)
-		_ = slowest.nc.Close()
+		_ = slowest.nc.SetDeadline(now.Add(-time.Second)) // Close would wait for its goroutine
 	}
 	all.open[g] = struct{}{}
 	if len(all.open) < all.max {
@@ -148,6 +161,9 @@ func (all *greetings) tell() {
 	case all.freed <- struct{}{}:
 	default:
 	}
+	if all.door != nil {
+		all.door.placeFreed()
+	}
 }
 
 // stop closes what is under way and waits for its goroutines. Nothing may be started any more.
@@ -170,19 +186,18 @@ func (g *greeting) run() {
 	}
 	<-g.all.slots
 	g.all.leave(g)
-	a := g.all.acceptors
 	if err != nil {
 		g.failed(err)
 		_ = g.nc.Close()
-		a.leave(g.listener)
+		g.all.door.leave(g.listener)
 		return
 	}
 	_ = g.nc.SetDeadline(time.Time{})
-	e := &entry{listener: g.setup.broker, origin: g.origin, early: g.early}
+	e := &entry{listener: g.setup.broker, origin: g.origin, peer: g.peer, early: g.early}
 	if e.origin == nil {
 		e.origin = &g.listener.plain
 	}
-	a.adopt(g.nc, g.listener, e)
+	g.all.door.adopt(g.nc, e)
 }
 
 // refusal is an error that has been counted as something else than a failed handshake.
@@ -216,12 +231,12 @@ func (g *greeting) failed(err error) {
 		why = ""
 	}
 	g.listener.tally.count(event)
-	a := g.all.acceptors
 	if why == "" {
 		return
 	}
-	if n, ok := g.all.acceptors.quiet.may(time.Now()); ok {
-		a.log.Warn(what, "listener", g.setup.options.Name, "remote", g.remote(), "reason", why, "unreported", n)
+	d := g.all.door
+	if n, ok := d.quiet.may(time.Now()); ok {
+		d.log.Warn(what, "listener", g.setup.options.Name, "remote", g.remote(), "reason", why, "unreported", n)
 	}
 }
 
@@ -229,7 +244,7 @@ func (g *greeting) remote() string {
 	if g.origin != nil && g.origin.remote != "" {
 		return g.origin.remote
 	}
-	return g.nc.RemoteAddr().String()
+	return addressText(g.peer)
 }
 
 // Handshake.
@@ -283,7 +298,7 @@ func (g *greeting) met(lay *layers) {
 	if in := &g.all.inside; in.usable {
 		in.forget(lay.tls)
 	}
-	if log := g.all.acceptors.log; log.Enabled(context.Background(), slog.LevelDebug) {
+	if log := g.all.door.log; log.Enabled(context.Background(), slog.LevelDebug) {
 		log.Debug("TLS", "listener", g.setup.options.Name, "remote", g.remote(), "version", tls.VersionName(state.Version),
 			"cipher", tls.CipherSuiteName(state.CipherSuite), "resumed", state.DidResume, "user", lay.userName)
 	}
@@ -334,7 +349,7 @@ func (g *greeting) waiting(f func() (int, error)) (int, error) {
 
 // gone tells whether err is that the client has left, which is no news.
 func gone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -80,12 +82,23 @@ func parseAddress(text string) (address, error) {
 
 // listener is an open socket. It lives as long as its address is listened on; what
 // is asked of those who connect may change meanwhile.
+//
+// The socket is package net's until the event loops accept on it (detach). From then
+// on it is a bare descriptor, which loops use and somebody else closes: whoever uses
+// it does so inside of control, and meets net.ErrClosed once it is closed, never a
+// number that means another file by now.
 type listener struct {
 	net.Listener
 	key   string // tells that a listener of other options has the same socket
 	setup atomic.Pointer[setup]
 	tally tally
 	plain origin // of all its connections that have no layers
+
+	mu       sync.RWMutex
+	detached bool
+	fd       int       // once detached; -1 when closed
+	unlink   string    // the file of a Unix socket, once detached
+	intakes  []*intake // of the loops that accept here
 }
 
 // setup is what a listener makes of new connections. Immutable.
@@ -98,6 +111,15 @@ type setup struct {
 
 // greets tells whether there is something to be read before an event loop takes over.
 func (s *setup) greets() bool { return s.tls != nil || s.options.Proxy.Mode != ProxyOff }
+
+// entry is what the event loop is told about a connection of l from peer that needs no greeting.
+func (s *setup) entry(l *listener, peer netip.AddrPort) entry {
+	e := entry{listener: s.broker, origin: &l.plain, peer: peer}
+	if s.ws {
+		e.origin = &newLayers(l, s, peer.Addr()).origin
+	}
+	return e
+}
 
 // listenAll opens all listeners or none. all counts what they count.
 func listenAll(options []ListenerOptions, all *tally) (open []*listener, err error) {
@@ -129,6 +151,90 @@ func listen(o ListenerOptions, all *tally) (*listener, error) {
 	l.plain.listener = l
 	l.configure(o)
 	return l, nil
+}
+
+// control calls f with the descriptor, which stays open meanwhile, and returns the error of either. f must not wait.
+func (l *listener) control(f func(fd int) error) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	switch {
+	case l.detached && l.fd < 0:
+		return net.ErrClosed
+	case l.detached:
+		return f(l.fd)
+	}
+	rc, err := l.Listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(rc, f)
+}
+
+// closed tells whether Close was called for a socket that is detached.
+func (l *listener) closed() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.detached && l.fd < 0
+}
+
+// accept takes a connection from the backlog. The error is a syscall.Errno, EAGAIN if there is none, or net.ErrClosed.
+func (l *listener) accept() (fd int, peer netip.AddrPort, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.fd < 0 {
+		return -1, peer, net.ErrClosed
+	}
+	return accept(l.fd)
+}
+
+// detach takes the socket out of the hands of package net, for those who watch it. Without that, every connection that
+// arrives would wake a thread of the runtime, whose poller goes on watching. When it fails, nothing has changed.
+func (l *listener) detach(by []*intake) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rc, err := l.Listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := control(rc, func(fd int) error { l.fd, err = duplicate(fd); return err }); err != nil {
+		return err
+	}
+	if u, ok := l.Listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+		l.unlink = u.Addr().String()
+	}
+	_ = l.Listener.Close()
+	l.detached, l.intakes = true, by
+	return nil
+}
+
+// Close implements net.Listener. Once it has returned the address is free, and nobody is accepted any more. Closing
+// again does nothing.
+func (l *listener) Close() error {
+	l.mu.Lock()
+	fd, by := l.fd, l.intakes
+	if l.detached {
+		l.fd, l.intakes = -1, nil
+	}
+	detached := l.detached
+	l.mu.Unlock()
+	switch {
+	case !detached:
+		return l.Listener.Close()
+	case fd < 0:
+		return nil
+	}
+	for _, in := range by {
+		in.loop.events.unlisten(fd)
+	}
+	if l.unlink != "" {
+		_ = os.Remove(l.unlink)
+	}
+	err := syscall.Close(fd)
+	for _, in := range by {
+		in.look()
+	}
+	return err
 }
 
 // name is what the listener is called now.
@@ -177,7 +283,7 @@ func openSocket(o ListenerOptions) (net.Listener, error) {
 	}
 	config := net.ListenConfig{
 		// The kernel hands the options of the listening socket on to those it
-		// accepts, which saves net four system calls for each of them.
+		// accepts, which saves five system calls for each of them.
 		KeepAlive: -1,
 		Control: func(network, _ string, rc syscall.RawConn) error {
 			return control(rc, func(fd int) error { return prepareSocket(fd, network, &o) })
@@ -209,6 +315,9 @@ func prepareSocket(fd int, network string, o *ListenerOptions) error {
 		if err := bindToInterface(fd, o.Interface); err != nil {
 			return fmt.Errorf("interface %q: %v", o.Interface, err) // not wrapped: plain would take the name off
 		}
+	}
+	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
 	}
 	return setKeepAlive(fd)
 }

@@ -56,8 +56,9 @@ type loop struct {
 	events eventLoop
 	gate   *gate
 	clock  clock
-	door   *acceptors // for what is not known before the first bytes were read
-	loan   *scratch   // nil until there is a connection with layers
+	door   *door    // for what is not known before the first bytes were read
+	intake *intake  // set with door
+	loan   *scratch // nil until there is a connection with layers
 
 	now    broker.Time // read once for a burst of callbacks
 	ahead  int         // callbacks the reactor is still certain to make
@@ -99,10 +100,11 @@ type draining struct {
 const (
 	requestTick uint32 = 1 << iota
 	requestShutdown
+	requestIntake
 )
 
-// newLoop returns a loop that still lacks its two neighbours: core is set before
-// the reactor starts, attach is called by the reactor.
+// newLoop returns a loop that still lacks its neighbours: core, door and intake are
+// set before the reactor starts, attach is called by the reactor.
 func newLoop(g *gate, c clock) *loop {
 	l := &loop{gate: g, clock: c, now: c.now()}
 	l.retry = time.AfterFunc(time.Hour, l.wake)
@@ -122,11 +124,28 @@ func (l *loop) attach(e eventLoop) {
 
 // Callbacks of the reactor, on the event loop.
 
-// open presents a new connection, with its socket, to the broker. early was read from it already, and is borrowed.
-func (l *loop) open(c *conn, lst *broker.Listener, early []byte) {
-	l.refresh()
-	l.core.Begin()
+// ring reports that somebody may wait at a listener. It is not one of the callbacks that eventLoop.ahead promises.
+func (l *loop) ring() {
+	if l.ahead == 0 {
+		l.refresh()
+		l.core.Begin()
+	}
 	l.inside = true
+	l.intake.ring()
+	l.inside = false
+	l.settle()
+}
+
+// open presents a new connection, with its socket, to the broker. early was read from it already, and is borrowed. The
+// reactor calls it inside of eventLoop.adopt, too, and so inside of another callback.
+func (l *loop) open(c *conn, lst *broker.Listener, early []byte) {
+	outer := l.inside
+	if !outer {
+		l.refresh()
+		l.core.Begin()
+	}
+	l.inside = true
+	l.intake.load.Add(1)
 	l.opening = c
 	peer := l.core.Open(c.transport(), lst, l.now)
 	l.opening = nil
@@ -142,7 +161,7 @@ func (l *loop) open(c *conn, lst *broker.Listener, early []byte) {
 			l.pass(c, early)
 		}
 	}
-	l.inside = false
+	l.inside = outer
 	l.settle()
 }
 
@@ -204,6 +223,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.brokenBy = err
 	}
 	l.gate.leave()
+	l.intake.load.Add(-1)
 	c.origin.listener.tally.leave()
 	l.inside = outer
 	// No peek here: the dying socket is still in the epoll instance and readable, and would count as a
@@ -221,6 +241,9 @@ func (l *loop) run() {
 	requests := l.requests.Swap(0)
 	l.core.Begin()
 	l.inside = true
+	if requests&requestIntake != 0 {
+		l.intake.tend() // first: whoever has come in takes part in a shutdown
+	}
 	if requests&requestShutdown != 0 {
 		l.shutting = true
 		l.core.Shutdown(l.now)

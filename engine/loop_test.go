@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -26,7 +27,10 @@ func (f *fakeEvents) ahead() int {
 	return n
 }
 
-func (f *fakeEvents) close(s socket) { s.(*fakeSocket).end(nil) }
+func (f *fakeEvents) close(s socket)          { s.(*fakeSocket).end(nil) }
+func (f *fakeEvents) listen(int) error        { panic("no listener") }
+func (f *fakeEvents) unlisten(int)            { panic("no listener") }
+func (f *fakeEvents) adopt(int, *entry) error { panic("no listener") }
 
 // fakeSocket is a socket that keeps what is written to it.
 type fakeSocket struct {
@@ -58,7 +62,6 @@ func (s *fakeSocket) Write(b []byte) (int, error) {
 }
 
 func (s *fakeSocket) OutboundBuffered() int { return s.buffered }
-func (s *fakeSocket) RemoteAddr() net.Addr  { return &net.TCPAddr{Port: 1} }
 
 // scriptCore is a core that records its calls and does what the test put into it.
 type scriptCore struct {
@@ -117,7 +120,7 @@ func (c *scriptCore) Shutdown(broker.Time) {}
 func scripted(peeks ...int) (*loop, *scriptCore, *fakeEvents) {
 	l := newLoop(newGate(10), newClock())
 	c := &scriptCore{transports: map[*broker.Conn]broker.Transport{}}
-	l.core = c
+	l.core, l.intake = c, newIntake(l, new(door))
 	f := &fakeEvents{loop: l, peeks: peeks}
 	l.attach(f)
 	return l, c, f
@@ -128,7 +131,8 @@ func connect(l *loop) *fakeSocket {
 		panic("gate is full")
 	}
 	s := &fakeSocket{}
-	s.conn = &conn{sock: s, loop: l, origin: &origin{listener: new(listener)}}
+	e := &entry{origin: &origin{listener: new(listener)}, peer: netip.MustParseAddrPort("[::ffff:192.0.2.1]:7")}
+	s.conn = newConn(s, l, e, -1)
 	l.open(s.conn, nil, nil)
 	return s
 }
@@ -265,8 +269,8 @@ func TestClosedInsideWrite(t *testing.T) {
 			t.Errorf("write: %v", err)
 		}
 		tr.Close()
-		if tr.Buffered() != 0 || tr.RemoteAddr() != "" {
-			t.Error("a connection that is gone has bytes or an address")
+		if tr.Buffered() != 0 || tr.RemoteAddr() != "192.0.2.1:7" {
+			t.Error("a connection that is gone has bytes, or its address is forgotten:", tr.RemoteAddr())
 		}
 	}
 	l.data(s.conn, nil)

@@ -63,6 +63,7 @@ const peekEvents = 64
 type peeker struct {
 	epoll  int
 	wakeup int // the eventfd
+	bell   int // what events of listening sockets carry; -1: there are none
 	events [peekEvents]syscall.EpollEvent
 }
 
@@ -84,7 +85,7 @@ func newPeeker(eventLoop any) (*peeker, error) {
 	if err := checkDescriptors(epoll, wakeup); err != nil {
 		return nil, err
 	}
-	return &peeker{epoll: epoll, wakeup: wakeup}, nil
+	return &peeker{epoll: epoll, wakeup: wakeup, bell: -1}, nil
 }
 
 // structField returns the field of the struct that v points to, which must itself
@@ -157,6 +158,7 @@ func (p *peeker) readable() int {
 		switch e := &p.events[i]; {
 		case int(e.Fd) == p.wakeup:
 			p.raise()
+		case int(e.Fd) == p.bell: // promises nothing: another loop may be faster
 		case e.Events&syscall.EPOLLIN != 0:
 			sockets++
 		}

@@ -93,7 +93,7 @@ func (g *greeting) believe(p *ProxyOptions, h proxy.Header) error {
 
 // introduce asks whether the client, whose address is known now, may come.
 func (g *greeting) introduce(client netip.Addr) error {
-	if !g.all.acceptors.welcome(client, g.setup) {
+	if !g.all.door.welcome(client, g.setup) {
 		return refusal{event: refusedAdmit}
 	}
 	return nil

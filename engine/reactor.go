@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net"
+	"net/netip"
 
 	"github.com/gannetmq/gannet/engine/broker"
 )
@@ -21,18 +22,24 @@ type reactor interface {
 	// its own. Callable from any goroutine, each with its own entry, until stop.
 	adopt(nc net.Conn, e *entry) error
 
+	// accepts tells, once started, whether the event loops can take connections from
+	// the kernel themselves: if so, listen, unlisten and adopt of eventLoop may be
+	// called, and nobody needs adopt.
+	accepts() bool
+
 	// stop ends the event loops and joins their goroutines. What is still connected
 	// is closed and reported with closed on its loop first.
 	stop() error
 }
 
-// entry carries a connection from an acceptor through adopt to open. One goroutine
-// uses it for one connection after another.
+// entry carries a connection from whoever accepts it through adopt to open. It is used
+// for one connection after another.
 type entry struct {
 	listener *broker.Listener
 	origin   *origin
-	early    []byte // read from the socket already
-	opened   bool   // set on the loop, read by the acceptor after adopt
+	peer     netip.AddrPort // the other end; not valid: a Unix socket
+	early    []byte         // read from the socket already
+	opened   bool           // set on the loop, read by the acceptor after reactor.adopt
 }
 
 // eventLoop is one event loop of a reactor as its handler sees it.
@@ -50,6 +57,16 @@ type eventLoop interface {
 	// close closes the socket at once; closed is called before it returns. On the
 	// loop only.
 	close(s socket)
+
+	// listen has the loop call handler.ring when a connection waits at the listening
+	// socket fd, again and again while it does, unless another loop that listens is
+	// woken for it. unlisten ends that, and may be called from any goroutine.
+	listen(fd int) error
+	unlisten(fd int)
+
+	// adopt takes over the connected socket fd, in any case, and has called open when
+	// it returns without an error. On the loop only.
+	adopt(fd int, e *entry) error
 }
 
 // socket is one stream socket of an event loop. On that loop only, and never after
@@ -60,5 +77,4 @@ type socket interface {
 	Write(b []byte) (int, error)
 	// OutboundBuffered returns the bytes copied by Write and not yet sent.
 	OutboundBuffered() int
-	RemoteAddr() net.Addr
 }

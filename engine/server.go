@@ -26,8 +26,9 @@ type Server struct {
 	gate      *gate
 	tally     tally
 	reserve   *reserve
-	acceptors *acceptors
+	door      *door
 	greetings *greetings
+	detour    bool // of a test: connections come in on goroutines, as if the loops could not accept
 
 	mu        sync.Mutex
 	listeners []*listener // in the order of the options
@@ -69,14 +70,14 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 		return nil, err
 	}
 	s.greetings = newGreetings(o)
-	s.acceptors = &acceptors{
+	s.door = &door{
 		gate: s.gate, throttle: newThrottle(o.MaxAcceptRate), reserve: s.reserve, greetings: s.greetings,
 		mayCome: o.Admit, log: log,
 	}
-	s.greetings.acceptors = s.acceptors
+	s.greetings.door = s.door
 	for range o.Loops {
 		l := newLoop(s.gate, s.clock)
-		l.core, l.door = newCore(l.wake), s.acceptors
+		l.core, l.door, l.intake = newCore(l.wake), s.door, newIntake(l, s.door)
 		s.loops = append(s.loops, l)
 	}
 	return s, nil
@@ -120,7 +121,7 @@ func (s *Server) Close() error {
 // When it returns, every goroutine of the server has ended and every descriptor is
 // closed. The error is nil after an orderly end, also when time ran out.
 func (s *Server) Run(ctx context.Context) error {
-	r := newGnetReactor(s.log)
+	r := newGnetReactor(s.log, s.detour)
 	if err := r.start(s.loops); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -130,13 +131,18 @@ func (s *Server) Run(ctx context.Context) error {
 	var ticker sync.WaitGroup
 	ticker.Go(func() { s.tick(running) })
 
-	s.acceptors.reactor = r
+	s.door.reactor = r
+	if r.accepts() {
+		for _, l := range s.loops {
+			s.door.intakes = append(s.door.intakes, l.intake)
+		}
+	}
 	s.accept(ctx)
 
 	<-ctx.Done()
 
 	err := s.Close()
-	s.acceptors.wait.Wait()
+	s.door.wait.Wait()
 	s.greetings.stop()
 	s.drain()
 	end()
@@ -159,7 +165,7 @@ func (s *Server) accept(ctx context.Context) {
 	defer s.mu.Unlock()
 	s.running = ctx
 	for _, l := range s.listeners {
-		s.acceptors.start(ctx, l)
+		s.door.start(ctx, l)
 	}
 }
 

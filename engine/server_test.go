@@ -91,28 +91,30 @@ func exchangeNow(t *testing.T, nc net.Conn, text string) {
 }
 
 func TestMaxConnectionsRefusesOneMore(t *testing.T) {
-	s := serve(t, Options{Loops: 2, MaxConnections: 2})
-	first, second := dial(t, s.Addrs()[0]), dial(t, s.Addrs()[0])
-	exchange(t, first, "1")
-	exchange(t, second, "2")
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 2, MaxConnections: 2})
+		first, second := dial(t, s.Addrs()[0]), dial(t, s.Addrs()[0])
+		exchange(t, first, "1")
+		exchange(t, second, "2")
 
-	third := dial(t, s.Addrs()[0])
-	if n, err := third.Read(make([]byte, 1)); err == nil {
-		t.Fatalf("the third got %d bytes", n)
-	}
-	exchange(t, first, "still here")
-	if got := s.Stats(); got.RefusedFull != 1 || got.Open != 2 || got.Accepted != 3 {
-		t.Errorf("stats: %+v", got)
-	}
+		third := dial(t, s.Addrs()[0])
+		if n, err := third.Read(make([]byte, 1)); err == nil {
+			t.Fatalf("the third got %d bytes", n)
+		}
+		exchange(t, first, "still here")
+		if got := s.Stats(); got.RefusedFull != 1 || got.Open != 2 || got.Accepted != 3 {
+			t.Errorf("stats: %+v", got)
+		}
 
-	// The end of a connection gives its place back once the loop has seen it.
-	if _, err := io.WriteString(second, "bye\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, second); err != nil {
-		t.Fatal(err)
-	}
-	exchange(t, dial(t, s.Addrs()[0]), "fourth")
+		// The end of a connection gives its place back once the loop has seen it.
+		if _, err := io.WriteString(second, "bye\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, second); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, dial(t, s.Addrs()[0]), "fourth")
+	})
 }
 
 func TestCloseSendsWhatWasWritten(t *testing.T) {
@@ -127,53 +129,57 @@ func TestCloseSendsWhatWasWritten(t *testing.T) {
 }
 
 func TestShutdownFlushesWhatIsInFlight(t *testing.T) {
-	s := serve(t, Options{Loops: 1, ShutdownTimeout: 30 * time.Second})
-	nc := dial(t, s.Addrs()[0])
-	exchange(t, nc, "hello")
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 1, ShutdownTimeout: 30 * time.Second})
+		nc := dial(t, s.Addrs()[0])
+		exchange(t, nc, "hello")
 
-	// Far more than the buffers of both sockets take.
-	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-	written := make(chan int)
-	s.cores[0].post(func(e *echoCore) {
-		for _, ec := range e.conns {
-			_ = ec.transport.Write(want)
-			written <- ec.transport.Buffered()
+		// Far more than the buffers of both sockets take.
+		want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+		written := make(chan int)
+		s.cores[0].post(func(e *echoCore) {
+			for _, ec := range e.conns {
+				_ = ec.transport.Write(want)
+				written <- ec.transport.Buffered()
+			}
+		})
+		if <-written == 0 {
+			t.Fatal("the sockets took everything: nothing is in flight")
+		}
+		stopped := make(chan struct{})
+		go func() {
+			s.stop()
+			close(stopped)
+		}()
+		got, err := io.ReadAll(nc)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
+		}
+		<-stopped
+		if s.cores[0].shutdowns != 1 || s.cores[0].closed != 1 {
+			t.Errorf("%d shutdowns, %d closed", s.cores[0].shutdowns, s.cores[0].closed)
 		}
 	})
-	if <-written == 0 {
-		t.Fatal("the sockets took everything: nothing is in flight")
-	}
-	stopped := make(chan struct{})
-	go func() {
-		s.stop()
-		close(stopped)
-	}()
-	got, err := io.ReadAll(nc)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
-	}
-	<-stopped
-	if s.cores[0].shutdowns != 1 || s.cores[0].closed != 1 {
-		t.Errorf("%d shutdowns, %d closed", s.cores[0].shutdowns, s.cores[0].closed)
-	}
 }
 
 func TestShutdownEndsInTimeWithAClientThatDoesNotRead(t *testing.T) {
-	s := serve(t, Options{Loops: 1, ShutdownTimeout: time.Millisecond})
-	nc := dial(t, s.Addrs()[0])
-	exchange(t, nc, "hello")
-	done := make(chan struct{})
-	s.cores[0].post(func(e *echoCore) {
-		for _, ec := range e.conns {
-			_ = ec.transport.Write(make([]byte, 16<<20))
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 1, ShutdownTimeout: time.Millisecond})
+		nc := dial(t, s.Addrs()[0])
+		exchange(t, nc, "hello")
+		done := make(chan struct{})
+		s.cores[0].post(func(e *echoCore) {
+			for _, ec := range e.conns {
+				_ = ec.transport.Write(make([]byte, 16<<20))
+			}
+			close(done)
+		})
+		<-done
+		s.stop()
+		if got := s.Stats().Open; got != 0 {
+			t.Errorf("%d connections left", got)
 		}
-		close(done)
 	})
-	<-done
-	s.stop()
-	if got := s.Stats().Open; got != 0 {
-		t.Errorf("%d connections left", got)
-	}
 }
 
 func TestClosedInsideWriteToABrokenSocket(t *testing.T) {
@@ -240,21 +246,23 @@ func (c *tickCore) Tick(broker.Time) {
 }
 
 func TestUnixSocketIsServedAndReplacesAStaleOne(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gannet.sock")
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	if err := stale.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, Options{Loops: 2, Listeners: []ListenerOptions{{URL: "unix://" + path}}})
-	exchange(t, dial(t, s.Addrs()[0]), "hello")
-	s.stop()
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket file is left: %v", err)
-	}
+	eachWay(t, func(t *testing.T, w way) {
+		path := filepath.Join(t.TempDir(), "gannet.sock")
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		if err := stale.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := w.start(t, Options{Loops: 2, Listeners: []ListenerOptions{{URL: "unix://" + path}}})
+		exchange(t, dial(t, s.Addrs()[0]), "hello")
+		s.stop()
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket file is left: %v", err)
+		}
+	})
 }
 
 func TestAddressInUseIsOneClearError(t *testing.T) {

@@ -330,7 +330,7 @@ func TestWrongTransportIsToldAndClosed(t *testing.T) {
 		t.Error("TLS on a plain port")
 	}
 	log.want(t, "the client speaks TLS to a plain port")
-	s.acceptors.quiet.speak()
+	s.door.quiet.speak()
 	nc := dial(t, s.Addrs()[1])
 	if _, err := io.WriteString(nc, "\x10\x10\x00\x04MQTT\x05\x02\x00\x3c"); err != nil {
 		t.Fatal(err)
