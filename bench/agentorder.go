@@ -110,6 +110,10 @@ func (s share) fleet(spec *fleetSpec) (first int, err error) {
 	if s.of <= 1 {
 		return 0, nil
 	}
+	if n := len(spec.groups) * len(spec.phases); n > distributionsMax {
+		return 0, fmt.Errorf("%d groups in %d phases: %d distributions of latency, and with agents there can be %d: write fewer groups or phases",
+			len(spec.groups), len(spec.phases), n, distributionsMax)
+	}
 	for i := range spec.groups {
 		g := &spec.groups[i]
 		if g.count < s.of {

@@ -186,10 +186,7 @@ func (r *runner) read(l *loop) (x runReading, err error) {
 func (t *stageRun) take() {
 	t.recent.reset()
 	for i, source := range t.latency {
-		for k, n := range &source.h.buckets {
-			t.recent.buckets[k] += n
-		}
-		t.recent.total += source.h.total
+		t.recent.add(source.h)
 		t.totals[i].take(source.h)
 	}
 }

@@ -187,14 +187,17 @@ func (p *phaseResult) costs(from, to runReading, units uint64) {
 }
 
 func (p *phaseResult) addLatency(s latencySource, h *histogram) {
-	if h.total == 0 {
-		return
+	if h.total() > 0 {
+		p.Latency = append(p.Latency, latencyOf(s.of, s.group, h))
 	}
-	p.Latency = append(p.Latency, latencyResult{
-		Of: s.of, Group: s.group, Count: h.total,
+}
+
+func latencyOf(what, group string, h *histogram) latencyResult {
+	return latencyResult{
+		Of: what, Group: group, Count: h.total(),
 		P50: micros(h.quantile(0.5)), P90: micros(h.quantile(0.9)), P99: micros(h.quantile(0.99)),
 		P999: micros(h.quantile(0.999)), Max: micros(h.quantile(1)), Buckets: h.counts(),
-	})
+	}
 }
 
 // writeResult prints x for people.

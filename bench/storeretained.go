@@ -108,7 +108,7 @@ func (s *storeRun) replay(ctx context.Context, pair *conversation, loaded int64)
 }
 
 func (s *storeRun) latency(who string, h histogram) {
-	s.figure(who, "%d messages, QoS 0, p50 %.0f µs, p99 %.0f µs, longest %.0f µs", h.total,
+	s.figure(who, "%d messages, QoS 0, p50 %.0f µs, p99 %.0f µs, longest %.0f µs", h.total(),
 		micros(h.quantile(0.5)), micros(h.quantile(0.99)), micros(h.quantile(1)))
 }
 
@@ -161,7 +161,7 @@ func (c *conversation) run(ctx context.Context, l *loop) {
 			select {
 			case answer := <-c.asks:
 				answer <- c.exchange.latency
-				c.exchange.latency.reset()
+				c.exchange.latency = histogram{} // the other one is given away
 			case <-c.quit:
 				over = true
 			default:
