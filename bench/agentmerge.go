@@ -63,7 +63,7 @@ func mergeResults(x *runResult, names []string, reports []*resultReport) error {
 		if units := float64(p.Done + p.Sent); units > 0 {
 			p.Loader.CPU /= units
 			if b := p.Broker; b != nil {
-				b.CPU, b.Switches, b.Calls = b.CPU/units, b.Switches/units, b.Calls/units
+				p.Broker = b.times(1 / units)
 			}
 		}
 		for i, h := range sums[k] {
@@ -90,9 +90,7 @@ func (p *phaseResult) join(q *phaseResult) {
 	p.Loader.CPU += q.Loader.CPU * units
 	p.Loader.Use += q.Loader.Use * q.Seconds
 	if p.Broker == nil && q.Broker != nil { // one agent alone looks at it
-		b := *q.Broker
-		b.CPU, b.Switches, b.Calls = b.CPU*units, b.Switches*units, b.Calls*units
-		p.Broker = &b
+		p.Broker = q.Broker.times(units)
 	}
 }
 

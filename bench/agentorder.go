@@ -34,6 +34,7 @@ type order struct {
 	Broker      string `json:"broker"`
 	Mine        bool   `json:"mine"` // it may be loaded although its address is not loopback
 	PID         int    `json:"pid"`
+	Syscalls    bool   `json:"syscalls,omitempty"`
 	Source      string `json:"source,omitempty"`
 	MQTT        string `json:"mqtt"`
 	User        string `json:"user,omitempty"`
@@ -190,7 +191,7 @@ func (a *runArguments) ordersFor(address string, of int) ([]*order, error) {
 			CA: a.caText, Certificate: a.certText, Key: a.keyText, Insecure: a.insecure,
 		}
 		if part == 0 { // one of them reads what the broker's process costs
-			x.PID = a.pid
+			x.PID, x.Syscalls = a.pid, a.syscalls
 		}
 		all = append(all, x)
 	}
@@ -225,7 +226,7 @@ func (x *order) options(source string) (*runOptions, error) {
 	a.seconds, a.warmup, a.patient = x.Length.Seconds(), x.Warm.Seconds(), x.Patience.Seconds()
 	a.restartLimit, a.dialing, a.prefix, a.seed = x.RestartLimit, x.Dialing, x.Prefix, x.Seed
 	a.mqtt, a.user, a.password, a.source, a.pid, a.mine = x.MQTT, x.User, x.Password, source, x.PID, x.Mine
-	a.caText, a.certText, a.keyText, a.insecure = x.CA, x.Certificate, x.Key, x.Insecure
+	a.caText, a.certText, a.keyText, a.insecure, a.syscalls = x.CA, x.Certificate, x.Key, x.Insecure, x.Syscalls
 	if err := a.settle(); err != nil {
 		return nil, err
 	}

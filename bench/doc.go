@@ -61,6 +61,8 @@
 //
 // Rates count what was delivered. Processor time for each message is that of the
 // whole broker process, user and system, over messages in plus messages out.
+// With --syscalls, gannet bench run has the kernel count the system calls of the broker by
+// name; its processor time is then up to a fifth more, and the report says so.
 // Latency is the time from encoding to reading; with a deep window it is the
 // depth of the window and little else.
 //

@@ -57,6 +57,14 @@ type brokerCost struct {
 	Grown    int64   `json:"rss_grown"` // bytes
 	Switches float64 `json:"switches"`
 	Calls    float64 `json:"calls,omitempty"` // read and write system calls
+
+	Syscalls *syscallCost `json:"syscalls,omitempty"` // with --syscalls
+}
+
+// times returns b with the costs of a unit multiplied.
+func (b brokerCost) times(factor float64) *brokerCost {
+	b.CPU, b.Switches, b.Calls, b.Syscalls = b.CPU*factor, b.Switches*factor, b.Calls*factor, b.Syscalls.times(factor)
+	return &b
 }
 
 type loaderCost struct {
@@ -184,6 +192,9 @@ func (p *phaseResult) costs(from, to runReading, units uint64) {
 		Switches: each(float64(to.broker.switches - min(from.broker.switches, to.broker.switches))),
 		Calls:    each(float64(to.broker.calls - min(from.broker.calls, to.broker.calls))),
 	}
+	if from.calls != nil && to.calls != nil {
+		p.Broker.Syscalls = syscallsBetween(to.names, from.calls, to.calls, each)
+	}
 }
 
 func (p *phaseResult) addLatency(s latencySource, h *histogram) {
@@ -217,6 +228,7 @@ func writeResult(w io.Writer, x *runResult) {
 	fmt.Fprintln(w)
 	if len(x.Phases) > 0 {
 		writePhases(w, x)
+		writeSyscalls(w, x)
 		writeLatencies(w, x)
 	}
 	if x.Interrupted {
