@@ -114,34 +114,13 @@ func TestAgentsCarryOutScenariosTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(e.name, func(t *testing.T) {
-			args := []string{e.name, "--agents", agents, "--seconds", "0.05", "--warm", "0.01", "--patience", "30", running.addr.String()}
-			clients := 0
-			for name, n := range map[string]int{"connections": e.sizes.connections, "publishers": e.sizes.publishers, "subscribers": e.sizes.subscribers, "messages": e.sizes.messages} {
-				if n > 0 {
-					args = append(args, "--"+name, strconv.Itoa(small[name]))
-					if name != "messages" {
-						clients += small[name]
-					}
-				}
-			}
-			if e.sizes.rate > 0 {
-				args = append(args, "--rate", "2000")
-			}
-			if e.connectRate > 0 {
-				args = append(args, "--connect-rate", "10000")
-			}
-			status, x, stdout, stderr := runMain(t, args...)
-			if status != statusOK || len(x.Faults) > 0 || x.Error != "" || len(x.Phases) == 0 {
-				t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-			}
+			args, clients := smallRun(e, small)
+			x := runMeasured(t, append(args, "--agents", agents, running.addr.String()))
 			last := x.Phases[len(x.Phases)-1]
-			if x.PID != os.Getpid() || last.Broker == nil || last.Broker.RSS == 0 {
-				t.Errorf("the broker's process was not measured: %+v", last)
-			}
 			switch e.name {
 			case "slow", "mixed": // they have other numbers of clients
 			default:
-				if x.Phases[0].Name == "connect" && x.Phases[0].Done != uint64(clients) {
+				if x.Phases[0].Name == "connect" && x.Phases[0].Done != clients {
 					t.Errorf("%d of %d clients connected", x.Phases[0].Done, clients)
 				}
 			}

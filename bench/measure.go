@@ -112,6 +112,25 @@ func (p phase) run(ctx context.Context, l *loop) error {
 	return nil
 }
 
+// measured runs p, which has no end of its own, until the broker is warm and then for the
+// time that is measured, at the beginning of which it calls mark.
+func (p phase) measured(ctx context.Context, t target, l *loop, b budget, mark func()) (from, to reading, err error) {
+	p.limit = b.warm
+	if err := p.run(ctx, l); err != nil {
+		return from, to, err
+	}
+	if from, err = t.read(l); err != nil {
+		return from, to, err
+	}
+	mark()
+	p.limit = b.length
+	if err := p.run(ctx, l); err != nil {
+		return from, to, err
+	}
+	to, err = t.read(l)
+	return from, to, err
+}
+
 // measureExchange runs an exchange until it is warm and then, measured, for a time.
 func measureExchange(ctx context.Context, t target, spec exchangeSpec, b budget) (o outcome, err error) {
 	x := newExchange(spec)
@@ -133,26 +152,17 @@ func measureExchange(ctx context.Context, t target, spec exchangeSpec, b budget)
 	}
 
 	x.start()
-	load := phase{limit: b.warm, stall: b.patience, progress: x.progress}
+	load := phase{stall: b.patience, progress: x.progress}
 	if spec.rate > 0 {
 		load.pace = x.pace
 	}
-	if err := load.run(ctx, l); err != nil {
-		return o, x.underLoad(err)
-	}
-	from, err := t.read(l)
+	var sent, received uint64
+	from, to, err := load.measured(ctx, t, l, b, func() {
+		sent, received = x.sent, x.received
+		x.latency.reset()
+	})
 	if err != nil {
-		return o, err
-	}
-	sent, received := x.sent, x.received
-	x.latency.reset()
-	load.limit = b.length
-	if err := load.run(ctx, l); err != nil {
 		return o, x.underLoad(err)
-	}
-	to, err := t.read(l)
-	if err != nil {
-		return o, err
 	}
 	out := x.received - received
 	o.cost(from, to, out, x.sent-sent+out)
@@ -241,23 +251,14 @@ func measureChurn(ctx context.Context, t target, x *churn, b budget) (o outcome,
 	defer l.close()
 	x.open(l)
 
-	load := phase{limit: b.warm, stall: b.patience, progress: func() uint64 { return x.cycles }}
-	if err := load.run(ctx, l); err != nil {
-		return o, fmt.Errorf("after %d cycles: %w", x.cycles, err)
-	}
-	from, err := t.read(l)
+	load := phase{stall: b.patience, progress: func() uint64 { return x.cycles }}
+	var cycles uint64
+	from, to, err := load.measured(ctx, t, l, b, func() {
+		cycles = x.cycles
+		x.latency.reset()
+	})
 	if err != nil {
-		return o, err
-	}
-	cycles := x.cycles
-	x.latency.reset()
-	load.limit = b.length
-	if err := load.run(ctx, l); err != nil {
 		return o, fmt.Errorf("after %d cycles: %w", x.cycles, err)
-	}
-	to, err := t.read(l)
-	if err != nil {
-		return o, err
 	}
 	o.cost(from, to, x.cycles-cycles, x.cycles-cycles)
 	o.p99 = x.latency.quantile(0.99)

@@ -31,18 +31,7 @@ func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) err
 	if errors.Is(err, errInterrupted) {
 		err = nil
 	}
-	r.result.close(err)
-	writeResult(stdout, r.result)
-	if failed := files.write(r.result); failed != nil {
-		return errors.Join(err, failed)
-	}
-	if err != nil {
-		return err
-	}
-	if r.faults.any() {
-		return fmt.Errorf("there were faults: %s", r.faults)
-	}
-	return nil
+	return files.conclude(r.result, err, stdout)
 }
 
 // errInterrupted ends a scenario whose user has seen enough.

@@ -328,6 +328,20 @@ func (f *resultFiles) close() {
 	}
 }
 
+// conclude closes x, which ended with an error or nil, prints it and writes it down. Faults
+// are an error, too.
+func (f *resultFiles) conclude(x *runResult, err error, stdout io.Writer) error {
+	x.close(err)
+	writeResult(stdout, x)
+	if failed := f.write(x); failed != nil {
+		return errors.Join(err, failed)
+	}
+	if err == nil && len(x.Faults) > 0 {
+		return fmt.Errorf("there were faults: %s", x.troubles())
+	}
+	return err
+}
+
 // write writes x to both files, so far as they were asked for.
 func (f *resultFiles) write(x *runResult) (err error) {
 	if f.json != nil {

@@ -20,10 +20,7 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	empty, _, err := s.memory("empty")
+	empty, _, err := s.memory(ctx, "empty")
 	if err != nil {
 		return err
 	}
@@ -48,10 +45,7 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 	if _, err := s.peak("since exec"); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	loaded, _, err := s.memory("after the restart")
+	loaded, _, err := s.memory(ctx, "after the restart")
 	if err != nil {
 		return err
 	}
