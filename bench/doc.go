@@ -56,8 +56,8 @@
 // message leaves the window when every receiver has it and, with QoS 1 and 2, the
 // broker has acknowledged it. A broker is never measured by how fast it can drop.
 // The paced scenario, and those of run with a rate, are open: they send by the clock,
-// whatever comes back. Those of run take the latency from the time at which a message
-// was to leave, so that nothing is left out when a broker, or the loader, pauses.
+// whatever comes back, and take the latency from the time at which a message was to leave,
+// so that nothing is left out when a broker, or the loader, pauses.
 //
 // Rates count what was delivered. Processor time for each message is that of the
 // whole broker process, user and system, over messages in plus messages out.
