@@ -255,6 +255,7 @@ func (s *agentSession) carryOut(x *order, source string) *resultReport {
 		return &resultReport{Result: &runResult{Error: err.Error()}}
 	}
 	r := newRunner(o, io.Discard)
+	defer r.close()
 	r.part, r.drifted = s.part, true
 	err = o.scenario.run(s.part.ctx, r)
 	if err == nil || errors.Is(err, errInterrupted) {

@@ -114,34 +114,13 @@ func TestAgentsCarryOutScenariosTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(e.name, func(t *testing.T) {
-			args := []string{e.name, "--agents", agents, "--seconds", "0.05", "--warm", "0.01", "--patience", "30", running.addr.String()}
-			clients := 0
-			for name, n := range map[string]int{"connections": e.sizes.connections, "publishers": e.sizes.publishers, "subscribers": e.sizes.subscribers, "messages": e.sizes.messages} {
-				if n > 0 {
-					args = append(args, "--"+name, strconv.Itoa(small[name]))
-					if name != "messages" {
-						clients += small[name]
-					}
-				}
-			}
-			if e.sizes.rate > 0 {
-				args = append(args, "--rate", "2000")
-			}
-			if e.connectRate > 0 {
-				args = append(args, "--connect-rate", "10000")
-			}
-			status, x, stdout, stderr := runMain(t, args...)
-			if status != statusOK || len(x.Faults) > 0 || x.Error != "" || len(x.Phases) == 0 {
-				t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-			}
+			args, clients := smallRun(e, small)
+			x := runMeasured(t, append(args, "--agents", agents, running.addr.String()))
 			last := x.Phases[len(x.Phases)-1]
-			if x.PID != os.Getpid() || last.Broker == nil || last.Broker.RSS == 0 {
-				t.Errorf("the broker's process was not measured: %+v", last)
-			}
 			switch e.name {
 			case "slow", "mixed": // they have other numbers of clients
 			default:
-				if x.Phases[0].Name == "connect" && x.Phases[0].Done != uint64(clients) {
+				if x.Phases[0].Name == "connect" && x.Phases[0].Done != clients {
 					t.Errorf("%d of %d clients connected", x.Phases[0].Done, clients)
 				}
 			}
@@ -150,8 +129,8 @@ func TestAgentsCarryOutScenariosTogether(t *testing.T) {
 			}
 			for _, p := range x.Phases {
 				for _, l := range p.Latency {
-					if h := histogramOf(l.Buckets); h.total != l.Count || micros(h.quantile(0.99)) != l.P99 {
-						t.Errorf("%s of %s: %d in the buckets, %d in all", l.Of, p.Name, h.total, l.Count)
+					if h := bucketsOf(t, l); h.total() != l.Count || micros(h.quantile(0.99)) != l.P99 {
+						t.Errorf("%s of %s: %d in the buckets, %d in all", l.Of, p.Name, h.total(), l.Count)
 					}
 				}
 			}
@@ -323,7 +302,7 @@ func TestAgentsAreProcesses(t *testing.T) {
 		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
 	}
 	load := &x.Phases[1]
-	if len(load.Latency) != 1 || load.Latency[0].Count != histogramOf(load.Latency[0].Buckets).total || load.Latency[0].Count < load.Done {
+	if len(load.Latency) != 1 || load.Latency[0].Count != bucketsOf(t, load.Latency[0]).total() || load.Latency[0].Count < load.Done {
 		t.Errorf("%d messages and the latencies of %d", load.Done, load.Latency[0].Count)
 	}
 	if len(x.Seconds) == 0 || !strings.Contains(stderr, "load: ") {
@@ -544,6 +523,16 @@ func wired(t *testing.T, m *message) message {
 	return got
 }
 
+// bucketsOf returns what a distribution was made of.
+func bucketsOf(t *testing.T, l latencyResult) *histogram {
+	t.Helper()
+	h, err := histogramOf(l.Buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &h
+}
+
 func TestMergedResultIsThatOfASingleRecorder(t *testing.T) {
 	const parts, groups = 3, 2
 	random := rand.New(rand.NewPCG(7, 7))
@@ -559,7 +548,7 @@ func TestMergedResultIsThatOfASingleRecorder(t *testing.T) {
 		p := phaseResult{Name: "load", Unit: unitMessage, Seconds: 2}
 		for i := range h {
 			p.addLatency(latencySource{of: "it", group: strconv.Itoa(i)}, &h[i])
-			p.Done += h[i].total
+			p.Done += h[i].total()
 		}
 		p.Sent = p.Done
 		p.Rate = float64(p.Done) / p.Seconds
@@ -587,7 +576,7 @@ func TestCostsOfSeveralAgentsAreAveragedByWhatEachDid(t *testing.T) {
 	a := phaseResult{Unit: unitMessage, Seconds: 2, Done: 100, Loader: loaderCost{CPU: 1, Use: 0.5}, Broker: &brokerCost{CPU: 8, Use: 0.9, RSS: 1000, Switches: 4}}
 	b := phaseResult{Unit: unitMessage, Seconds: 4, Done: 300, Loader: loaderCost{CPU: 5, Use: 1}}
 	report := func(p phaseResult) *resultReport {
-		return &resultReport{Result: &runResult{Phases: []phaseResult{p}}, Latency: [][][]byte{nil}}
+		return &resultReport{Result: &runResult{Phases: []phaseResult{p}}}
 	}
 	x := &runResult{Faults: map[string]uint64{}}
 	if err := mergeResults(x, []string{"a", "b", "c"}, []*resultReport{report(a), nil, report(b)}); err != nil {
@@ -603,11 +592,19 @@ func TestCostsOfSeveralAgentsAreAveragedByWhatEachDid(t *testing.T) {
 }
 
 func TestDamagedResultsAreErrors(t *testing.T) {
-	latency := phaseResult{Latency: []latencyResult{{Of: "it"}}}
+	report := func(l ...latencyResult) *resultReport {
+		return &resultReport{Result: &runResult{Phases: []phaseResult{{Latency: l}}}}
+	}
+	var many []latencyResult
+	for i := range groupsMax + 1 {
+		many = append(many, latencyResult{Group: strconv.Itoa(i)})
+	}
+	full := latencyResult{Buckets: [][2]uint64{{0, recordedMax}}}
 	for name, report := range map[string]*resultReport{
-		"no distributions": {Result: &runResult{Phases: []phaseResult{latency}}},
-		"one too few":      {Result: &runResult{Phases: []phaseResult{latency}}, Latency: [][][]byte{{}}},
-		"not a histogram":  {Result: &runResult{Phases: []phaseResult{latency}}, Latency: [][][]byte{{{1, 2, 3}}}},
+		"not a histogram":    report(latencyResult{Buckets: [][2]uint64{{257, 1}, {256, 1}}}),
+		"more than one has":  report(full, full),
+		"more than a phase":  report(many...),
+		"more than a result": {Result: &runResult{Phases: slices.Repeat([]phaseResult{{Latency: many[1:]}}, 5)}},
 	} {
 		if err := mergeResults(&runResult{}, []string{"a"}, []*resultReport{report}); err == nil || !strings.Contains(err.Error(), "agent a") {
 			t.Errorf("%s: %v", name, err)
@@ -623,7 +620,7 @@ func TestSecondsOfSeveralAgentsBecomeOne(t *testing.T) {
 		for _, d := range latency {
 			h.record(d)
 		}
-		report := secondReport{Stage: stage, Unit: "message", Second: second{Phase: "load", Done: done, Rate: rate, Faults: faults}, Latency: h.appendTo(nil)}
+		report := secondReport{Stage: stage, Unit: "message", Second: second{Phase: "load", Done: done, Rate: rate, Faults: faults}, Latency: h.counts()}
 		if err := s.add(agent, &report); err != nil {
 			t.Fatal(err)
 		}
@@ -740,7 +737,7 @@ func TestAgentThatTalksOutOfTurnIsNamed(t *testing.T) {
 	for name, messages := range map[string][]message{
 		"order":        {{Type: "order", Order: &order{}}},
 		"meets twice":  {{Type: "meet", Meet: &meeting{}}, {Type: "meet", Meet: &meeting{}}},
-		"bad seconds":  {{Type: "second", Second: &secondReport{Latency: []byte{1}}}},
+		"bad seconds":  {{Type: "second", Second: &secondReport{Latency: [][2]uint64{{1, 0}}}}},
 		"restart":      {{Type: messageRestart}},
 		"other stages": {{Type: "meet", Meet: &meeting{Stage: 3}}},
 	} {
@@ -796,8 +793,8 @@ func FuzzFrame(f *testing.F) {
 		{Type: "hello", Hello: &hello{Protocol: 1, Proof: []byte("x")}},
 		{Type: "order", Order: &order{Of: 1, Scenario: "p2p"}},
 		{Type: "ping", Ping: &ping{At: 1}}, {Type: "pong", Pong: &pong{}}, {Type: messageStop}, {Type: messageRestart},
-		{Type: "second", Second: &secondReport{Latency: (&histogram{}).appendTo(nil)}},
-		{Type: "result", Result: &resultReport{Result: &runResult{Phases: []phaseResult{{}}}, Latency: [][][]byte{{}}}},
+		{Type: "second", Second: &secondReport{Latency: [][2]uint64{{1, 2}}}},
+		{Type: "result", Result: &resultReport{Result: &runResult{Phases: []phaseResult{{Latency: []latencyResult{{Buckets: [][2]uint64{{1, 2}}}}}}}}},
 	} {
 		frame, err := appendFrame(nil, &m, agentFrameMax)
 		if err != nil {

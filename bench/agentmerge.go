@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 )
@@ -14,66 +13,20 @@ import (
 
 // reportOf packs a result for the coordinator. x is not to be used any more.
 func reportOf(x *runResult, late time.Duration) *resultReport {
-	report := &resultReport{Result: x, Late: late}
 	x.Seconds = nil
-	for i := range x.Phases {
-		var packed [][]byte
-		for k := range x.Phases[i].Latency {
-			l := &x.Phases[i].Latency[k]
-			h := histogramOf(l.Buckets)
-			packed = append(packed, h.appendTo(nil))
-			l.Buckets = nil
-		}
-		report.Latency = append(report.Latency, packed)
-	}
-	return report
+	return &resultReport{Result: x, Late: late}
 }
 
-// histogramOf is the inverse of counts.
-func histogramOf(pairs [][2]uint64) *histogram {
-	h := &histogram{}
-	for _, pair := range pairs {
-		h.buckets[bucketOf(time.Duration(pair[0]))] += pair[1]
-		h.total += pair[1]
-	}
-	return h
-}
-
-// unpack returns the distributions of the phases of a report, or an error if it is not
-// one that reportOf has made.
-func (x *resultReport) unpack() ([][]*histogram, error) {
-	if len(x.Result.Phases) > 0 && len(x.Latency) != len(x.Result.Phases) {
-		return nil, fmt.Errorf("result: distributions of %d phases, and there are %d", len(x.Latency), len(x.Result.Phases))
-	}
-	var phases [][]*histogram
-	for i := range x.Result.Phases {
-		if len(x.Latency[i]) != len(x.Result.Phases[i].Latency) {
-			return nil, fmt.Errorf("result: phase %d has %d distributions and the buckets of %d", i, len(x.Result.Phases[i].Latency), len(x.Latency[i]))
-		}
-		var distributions []*histogram
-		for _, packed := range x.Latency[i] {
-			h := &histogram{}
-			if err := h.parse(packed); err != nil {
-				return nil, fmt.Errorf("result: phase %d: %w", i, err)
-			}
-			distributions = append(distributions, h)
-		}
-		phases = append(phases, distributions)
-	}
-	return phases, nil
-}
+// distributionsMax bounds the distributions of all phases together: 140 MB.
+const distributionsMax = 4096
 
 // mergeResults adds the results of agents to x, which describes the run. A name stands
 // for an agent in notes.
 func mergeResults(x *runResult, names []string, reports []*resultReport) error {
-	sums := [][]*histogram{}
+	sums, distributions := [][]*histogram{}, 0
 	for i, report := range reports {
 		if report == nil {
 			continue
-		}
-		histograms, err := report.unpack()
-		if err != nil {
-			return fmt.Errorf("agent %s: %w", names[i], err)
 		}
 		part := report.Result
 		if x.PID == 0 {
@@ -91,7 +44,14 @@ func mergeResults(x *runResult, names []string, reports []*resultReport) error {
 				return fmt.Errorf("agent %s: phase %d is %q, and another agent's is %q", names[i], k, part.Phases[k].Name, x.Phases[k].Name)
 			}
 			x.Phases[k].join(&part.Phases[k])
-			sums[k] = x.Phases[k].joinLatency(sums[k], &part.Phases[k], histograms[k])
+			var err error
+			had := len(sums[k])
+			if sums[k], err = x.Phases[k].joinLatency(sums[k], &part.Phases[k]); err != nil {
+				return fmt.Errorf("agent %s: result: phase %d: %w", names[i], k, err)
+			}
+			if distributions += len(sums[k]) - had; distributions > distributionsMax {
+				return fmt.Errorf("agent %s: result: more than %d distributions", names[i], distributionsMax)
+			}
 		}
 	}
 	for k := range x.Phases {
@@ -103,15 +63,11 @@ func mergeResults(x *runResult, names []string, reports []*resultReport) error {
 		if units := float64(p.Done + p.Sent); units > 0 {
 			p.Loader.CPU /= units
 			if b := p.Broker; b != nil {
-				b.CPU, b.Switches, b.Calls = b.CPU/units, b.Switches/units, b.Calls/units
+				p.Broker = b.times(1 / units)
 			}
 		}
 		for i, h := range sums[k] {
-			fresh := phaseResult{}
-			fresh.addLatency(latencySource{of: p.Latency[i].Of, group: p.Latency[i].Group}, h)
-			if len(fresh.Latency) > 0 {
-				p.Latency[i] = fresh.Latency[0]
-			}
+			p.Latency[i] = latencyOf(p.Latency[i].Of, p.Latency[i].Group, h)
 		}
 	}
 	x.mergeNotes(names, reports)
@@ -134,26 +90,32 @@ func (p *phaseResult) join(q *phaseResult) {
 	p.Loader.CPU += q.Loader.CPU * units
 	p.Loader.Use += q.Loader.Use * q.Seconds
 	if p.Broker == nil && q.Broker != nil { // one agent alone looks at it
-		b := *q.Broker
-		b.CPU, b.Switches, b.Calls = b.CPU*units, b.Switches*units, b.Calls*units
-		p.Broker = &b
+		p.Broker = q.Broker.times(units)
 	}
 }
 
-// joinLatency adds the distributions of another part to sums, which are as p.Latency,
-// and returns them.
-func (p *phaseResult) joinLatency(sums []*histogram, q *phaseResult, more []*histogram) []*histogram {
-	for i, h := range more {
+// joinLatency adds the distributions of another part, which may be damaged, to sums, which
+// are as p.Latency, and returns them.
+func (p *phaseResult) joinLatency(sums []*histogram, q *phaseResult) ([]*histogram, error) {
+	for i := range q.Latency {
 		l := &q.Latency[i]
+		h, err := histogramOf(l.Buckets)
+		if err != nil {
+			return sums, err
+		}
 		at := slices.IndexFunc(p.Latency, func(known latencyResult) bool { return known.Of == l.Of && known.Group == l.Group })
 		if at < 0 {
-			at = len(p.Latency)
+			if at = len(p.Latency); at == groupsMax {
+				return sums, fmt.Errorf("more than %d distributions", groupsMax)
+			}
 			p.Latency = append(p.Latency, latencyResult{Of: l.Of, Group: l.Group})
 			sums = append(sums, &histogram{})
 		}
-		sums[at].merge(h)
+		if err := sums[at].merge(&h); err != nil {
+			return sums, err
+		}
 	}
-	return sums
+	return sums, nil
 }
 
 // mergeNotes takes over a note that all agents have as it is, and others with the name
@@ -230,8 +192,7 @@ func (s *series) add(agent int, report *secondReport) error {
 	if len(x.waiting[agent]) == waitingMax {
 		return fmt.Errorf("it is %d seconds ahead of another agent", waitingMax)
 	}
-	var h histogram
-	if err := h.parse(report.Latency); err != nil {
+	if _, err := histogramOf(report.Latency); err != nil {
 		return err
 	}
 	x.unit = report.Unit
@@ -293,10 +254,8 @@ func (x *stageSeries) next() (sum second) {
 			continue
 		}
 		report := &x.waiting[i][0]
-		var h histogram
-		if h.parse(report.Latency) == nil && h.total <= math.MaxUint64-all.total { // add has parsed it before
-			all.merge(&h)
-		}
+		h, _ := histogramOf(report.Latency) // add has seen it
+		_ = all.merge(&h)                   // what agents make up is not worth the end of a run
 		s := report.Second
 		x.last[i] = s
 		x.waiting[i] = x.waiting[i][1:]

@@ -34,6 +34,7 @@ type order struct {
 	Broker      string `json:"broker"`
 	Mine        bool   `json:"mine"` // it may be loaded although its address is not loopback
 	PID         int    `json:"pid"`
+	Syscalls    bool   `json:"syscalls,omitempty"`
 	Source      string `json:"source,omitempty"`
 	MQTT        string `json:"mqtt"`
 	User        string `json:"user,omitempty"`
@@ -109,6 +110,10 @@ func (s share) sizes(all sizes) (mine sizes, first int, err error) {
 func (s share) fleet(spec *fleetSpec) (first int, err error) {
 	if s.of <= 1 {
 		return 0, nil
+	}
+	if n := len(spec.groups) * len(spec.phases); n > distributionsMax {
+		return 0, fmt.Errorf("%d groups in %d phases: %d distributions of latency, and with agents there can be %d: write fewer groups or phases",
+			len(spec.groups), len(spec.phases), n, distributionsMax)
 	}
 	for i := range spec.groups {
 		g := &spec.groups[i]
@@ -186,7 +191,7 @@ func (a *runArguments) ordersFor(address string, of int) ([]*order, error) {
 			CA: a.caText, Certificate: a.certText, Key: a.keyText, Insecure: a.insecure,
 		}
 		if part == 0 { // one of them reads what the broker's process costs
-			x.PID = a.pid
+			x.PID, x.Syscalls = a.pid, a.syscalls
 		}
 		all = append(all, x)
 	}
@@ -221,7 +226,7 @@ func (x *order) options(source string) (*runOptions, error) {
 	a.seconds, a.warmup, a.patient = x.Length.Seconds(), x.Warm.Seconds(), x.Patience.Seconds()
 	a.restartLimit, a.dialing, a.prefix, a.seed = x.RestartLimit, x.Dialing, x.Prefix, x.Seed
 	a.mqtt, a.user, a.password, a.source, a.pid, a.mine = x.MQTT, x.User, x.Password, source, x.PID, x.Mine
-	a.caText, a.certText, a.keyText, a.insecure = x.CA, x.Certificate, x.Key, x.Insecure
+	a.caText, a.certText, a.keyText, a.insecure, a.syscalls = x.CA, x.Certificate, x.Key, x.Insecure, x.Syscalls
 	if err := a.settle(); err != nil {
 		return nil, err
 	}

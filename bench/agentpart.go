@@ -73,5 +73,5 @@ func (r *runner) meet(ctx context.Context, l *loop, count int, pace func() time.
 
 // tell reports a second.
 func (p *part) tell(stage int, unit string, x *second, latency *histogram) {
-	p.post(&message{Type: "second", Second: &secondReport{Stage: stage, Unit: unit, Second: *x, Latency: latency.appendTo(nil)}})
+	p.post(&message{Type: "second", Second: &secondReport{Stage: stage, Unit: unit, Second: *x, Latency: latency.counts()}})
 }

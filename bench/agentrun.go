@@ -28,18 +28,7 @@ func runTogether(ctx context.Context, o *runOptions, files resultFiles, stdout, 
 	c.explain()
 	err = errors.Join(err, mergeResults(r.result, o.agents, reports))
 	r.result.Interrupted = ctx.Err() != nil
-	r.result.close(err)
-	writeResult(stdout, r.result)
-	if failed := files.write(r.result); failed != nil {
-		return errors.Join(err, failed)
-	}
-	if err != nil {
-		return err
-	}
-	if len(r.result.Faults) > 0 {
-		return fmt.Errorf("there were faults: %s", r.result.troubles())
-	}
-	return nil
+	return files.conclude(r.result, err, stdout)
 }
 
 // hand is an agent as the coordinator knows it.

@@ -48,11 +48,11 @@ import (
 
 // agentProtocol is the number of this protocol. It changes with every change of a message
 // or of a scenario's stages.
-const agentProtocol = 1
+const agentProtocol = 2
 
 const (
 	helloMax      = 4 << 10  // bytes
-	agentFrameMax = 16 << 20 // bytes
+	agentFrameMax = 32 << 20 // bytes
 	agentsMax     = 64
 	greetLimit    = 10 * time.Second // for a connection, its handshake and hello
 	silenceMax    = 20 * time.Second // of a peer that is alive
@@ -109,22 +109,20 @@ type starting struct {
 
 // secondReport is one second of a stage.
 type secondReport struct {
-	Stage   int    `json:"stage"`
-	Unit    string `json:"unit"`
-	Second  second `json:"second"`
-	Latency []byte `json:"latency"` // of that second, see histogram.appendTo
+	Stage   int         `json:"stage"`
+	Unit    string      `json:"unit"`
+	Second  second      `json:"second"`
+	Latency [][2]uint64 `json:"latency"` // of that second, see histogram.counts
 }
 
 type ending struct {
 	Stage int `json:"stage"`
 }
 
-// resultReport is a result without its seconds. The buckets of its distributions are
-// in Latency, by phase and then as the phase has them.
+// resultReport is a result without its seconds.
 type resultReport struct {
-	Result  *runResult    `json:"result"`
-	Latency [][][]byte    `json:"latency"`
-	Late    time.Duration `json:"late"` // how late it started at most
+	Result *runResult    `json:"result"`
+	Late   time.Duration `json:"late"` // how late it started at most
 }
 
 // complete returns an error unless m has the member that its type needs.
@@ -168,12 +166,12 @@ func readFrame(r io.Reader, most int) (m message, err error) {
 	if size > uint32(most) {
 		return m, fmt.Errorf("frame: %d bytes, more than %d", size, most)
 	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(r, text); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+	text, err := io.ReadAll(io.LimitReader(r, int64(size))) // memory for what comes, not for what was announced
+	if err != nil {
 		return m, err
+	}
+	if len(text) < int(size) {
+		return m, io.ErrUnexpectedEOF
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		return message{}, fmt.Errorf("frame: %w", err)

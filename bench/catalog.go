@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gannetmq/gannet/codec"
 )
 
 // entry is a scenario by name, as --scenarios and the report know it.
@@ -41,27 +39,22 @@ const churnPlaces = 50
 // way for QoS 0 point to point, the 20 in flight of common client libraries for QoS 1
 // and 2, about 12,800 and 16,000 deliveries for fan-out.
 func catalog() []entry {
-	pairs := func(qos codec.QoS, window int) exchangeSpec {
-		return exchangeSpec{layout: layoutPairs, publishers: 50, receivers: 50, qos: qos, window: window}
+	closed := func(publishers, subscribers, qos, window int) sizes {
+		return sizes{publishers: publishers, subscribers: subscribers, payload: payloadSize, qos: qos, window: window}
 	}
-	fanOut := func(receivers, window int) exchangeSpec {
-		return exchangeSpec{layout: layoutAll, publishers: 1, receivers: receivers, window: window}
-	}
+	paced := sizes{publishers: 20, subscribers: 20, payload: payloadSize, window: defaultWindowOpen, rate: 5000, arrivals: "uniform"}
 	return []entry{
-		messages("p2p-qos0", "50 pairs, QoS 0, 100 under way for each", pairs(codec.QoS0, 100)),
-		messages("p2p-qos1", "50 pairs, QoS 1, 20 in flight for each", pairs(codec.QoS1, 20)),
-		messages("p2p-qos2", "50 pairs, QoS 2, 20 in flight for each", pairs(codec.QoS2, 20)),
-		messages("single-qos0", "50 pairs, QoS 0, one message at a time for each", pairs(codec.QoS0, 1)),
-		messages("single-qos1", "50 pairs, QoS 1, one message at a time for each", pairs(codec.QoS1, 1)),
-		messages("single-qos2", "50 pairs, QoS 2, one message at a time for each", pairs(codec.QoS2, 1)),
-		messages("fanout-100", "1 publisher, 100 receivers, QoS 0, 128 under way", fanOut(100, 128)),
-		messages("fanout-1000", "1 publisher, 1000 receivers, QoS 0, 128 under way", fanOut(1000, 128)),
-		messages("fanin-100", "100 publishers, 1 receiver, QoS 1, 20 in flight for each publisher",
-			exchangeSpec{layout: layoutAll, publishers: 100, receivers: 1, qos: codec.QoS1, window: 20}),
-		messages("shared-20x4", "20 publishers, a shared group of 4, QoS 1, 20 in flight for each publisher",
-			exchangeSpec{layout: layoutShare, publishers: 20, receivers: 4, qos: codec.QoS1, window: 20}),
-		messages("paced-5k", "20 pairs, QoS 0, 5,000 messages/s by the clock, one at a time",
-			exchangeSpec{layout: layoutPairs, publishers: 20, receivers: 20, window: 4096, rate: 5000}),
+		messages("p2p-qos0", "50 pairs, QoS 0, 100 under way for each", pairsFleet, closed(50, 50, 0, 100)),
+		messages("p2p-qos1", "50 pairs, QoS 1, 20 in flight for each", pairsFleet, closed(50, 50, 1, 20)),
+		messages("p2p-qos2", "50 pairs, QoS 2, 20 in flight for each", pairsFleet, closed(50, 50, 2, 20)),
+		messages("single-qos0", "50 pairs, QoS 0, one message at a time for each", pairsFleet, closed(50, 50, 0, 1)),
+		messages("single-qos1", "50 pairs, QoS 1, one message at a time for each", pairsFleet, closed(50, 50, 1, 1)),
+		messages("single-qos2", "50 pairs, QoS 2, one message at a time for each", pairsFleet, closed(50, 50, 2, 1)),
+		messages("fanout-100", "1 publisher, 100 receivers, QoS 0, 128 under way", oneTopicFleet, closed(1, 100, 0, 128)),
+		messages("fanout-1000", "1 publisher, 1000 receivers, QoS 0, 128 under way", oneTopicFleet, closed(1, 1000, 0, 128)),
+		messages("fanin-100", "100 publishers, 1 receiver, QoS 1, 20 in flight for each publisher", fanOutFleet, closed(100, 1, 1, 20)),
+		messages("shared-20x4", "20 publishers, a shared group of 4, QoS 1, 20 in flight for each publisher", sharedFleet, closed(20, 4, 1, 20)),
+		messages("paced-5k", "20 pairs, QoS 0, 5,000 messages/s by the clock, one at a time", pairsFleet, paced),
 		{"connect", "clients connect and subscribe to a topic each, 64 at a time", unitConnection,
 			func(ctx context.Context, t target, b budget) (outcome, error) {
 				return measureArrivals(ctx, t, b)
@@ -73,9 +66,10 @@ func catalog() []entry {
 	}
 }
 
-func messages(name, about string, spec exchangeSpec) entry {
+// messages is an entry that measures a fleet of certain sizes.
+func messages(name, about string, fleet func(*sizes) []groupSpec, s sizes) entry {
 	return entry{name, about, unitMessage, func(ctx context.Context, t target, b budget) (outcome, error) {
-		return measureExchange(ctx, t, spec, b)
+		return measureFleet(ctx, t, fleet(&s), b)
 	}}
 }
 

@@ -92,7 +92,7 @@ func TestCmpRunsBothCommitsInTurnAndLeavesNothing(t *testing.T) {
 
 func TestCmpSaysWhatIsWrong(t *testing.T) {
 	repository(t)
-	for args, want := range map[string]string{
+	checkRefusals(t, "cmp", map[string]string{
 		"":                                   "base: needed",
 		"--base --force":                     "does not begin with -",
 		"--base HEAD --packages ../x":        "not a folder of this repository",
@@ -101,12 +101,7 @@ func TestCmpSaysWhatIsWrong(t *testing.T) {
 		"--base HEAD --benchtime 0s":         "benchtime",
 		"--base nobody":                      "nobody",
 		"--base HEAD --packages old --skip=": "asked for",
-	} {
-		err := run(t.Context(), append([]string{"cmp"}, strings.Fields(args)...), io.Discard, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", args, err, want)
-		}
-	}
+	})
 	if out, err := command(t.Context(), "", "git", "worktree", "list"); err != nil || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("worktrees are left: %s %v", out, err)
 	}

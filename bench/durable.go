@@ -119,23 +119,14 @@ func (o *outcome) feed(ctx context.Context, t target, spec durableSpec, b budget
 		return e, err
 	}
 	x.start()
-	load := phase{limit: b.warm, stall: b.patience, progress: x.progress}
-	if err := load.run(ctx, l); err != nil {
-		return e, fmt.Errorf("after %d messages acknowledged: %w", x.acked, err)
-	}
-	from, err := t.read(l)
+	load := phase{stall: b.patience, progress: x.progress}
+	var acked uint64
+	from, to, err := load.measured(ctx, t, l, b, func() {
+		acked = x.acked
+		x.latency.reset()
+	})
 	if err != nil {
-		return e, err
-	}
-	acked := x.acked
-	x.latency.reset()
-	load.limit = b.length
-	if err := load.run(ctx, l); err != nil {
 		return e, fmt.Errorf("after %d messages acknowledged: %w", x.acked, err)
-	}
-	to, err := t.read(l)
-	if err != nil {
-		return e, err
 	}
 	measured := x.acked - acked
 	o.cost(from, to, measured, measured)

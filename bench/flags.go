@@ -36,6 +36,7 @@ type options struct {
 	parent string // of the folders that brokers keep their data in
 	build  string // folder of programs that are built; empty: build none
 	amount int
+	kind   storeKind // of store
 	kill   bool
 }
 

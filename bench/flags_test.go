@@ -37,6 +37,18 @@ func TestLoadOptionsChooseScenariosInTheOrderOfTheCatalog(t *testing.T) {
 	}
 }
 
+// checkRefusals runs a command with arguments that it does not take, each with what its
+// error says.
+func checkRefusals(t *testing.T, command string, complaints map[string]string) {
+	t.Helper()
+	for args, want := range complaints {
+		err := run(t.Context(), append([]string{command}, strings.Fields(args)...), io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s %s: %v, want %s", command, args, err, want)
+		}
+	}
+}
+
 func TestOptionsThatMakeNoSenseAreNamed(t *testing.T) {
 	tests := []struct {
 		command string

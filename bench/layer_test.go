@@ -92,8 +92,7 @@ func TestLossIsFoundBelowALayer(t *testing.T) {
 			deliver(payload)
 		}
 	}, upgrade)
-	spec := exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 100_000}
-	o, err := measureExchange(context.Background(), target{addr: addr, layer: newWebClients().layer}, spec, brief())
+	o, err := measureFleet(context.Background(), target{addr: addr, layer: newWebClients().layer}, onePair(100_000), brief())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +118,8 @@ func TestLayersCarryMessagesHoweverTheyAreCut(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			to := target{addr: startFakeOver(t, honest, tt.over), layer: tt.layer, pid: os.Getpid()}
-			spec := exchangeSpec{layout: layoutPairs, publishers: 2, receivers: 2, window: 50}
-			o, err := measureExchange(context.Background(), to, spec, patient())
+			two := sizes{publishers: 2, subscribers: 2, payload: payloadSize, window: 50}
+			o, err := measureFleet(context.Background(), to, pairsFleet(&two), patient())
 			check(t, o, err)
 			if o, err := measureIdle(context.Background(), to, 2, 5, 0, patient()); err != nil || o.total != 5 {
 				t.Errorf("idle: %d clients, %v", o.total, err)

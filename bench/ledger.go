@@ -136,12 +136,15 @@ func (f *flow) receive(seq uint64) bool {
 	return true
 }
 
-// underWay returns how many deliveries have not happened yet.
-func (f *flow) underWay() (n uint64) {
-	for seq := f.base; seq < f.next; seq++ {
-		n += uint64(f.lacking[seq&f.mask])
-	}
-	return n
+// packetIDs is how many Packet Identifiers there are: 1 to 65,535, over and over.
+const packetIDs = 65535
+
+func packetID(seq uint64) uint16 { return uint16(seq%packetIDs) + 1 }
+
+// numbered returns the sequence number that a Packet Identifier stands for. The
+// window is far smaller than packetIDs, so only one message under way can be meant.
+func (f *flow) numbered(id uint16) (seq uint64) {
+	return f.base + (uint64(id)-1+packetIDs-f.base%packetIDs)%packetIDs
 }
 
 // stream watches the order in which one receiver gets the messages of one
@@ -196,46 +199,4 @@ func (s *stream) skip(seq uint64) {
 	for n := s.next; n < seq && len(s.skipped) < skippedMax; n++ {
 		s.skipped[n] = struct{}{}
 	}
-}
-
-// ledger keeps the books of one run: a flow for every publisher, a stream for every
-// publisher that a receiver hears. Not safe for concurrent use.
-type ledger struct {
-	flows   []flow
-	streams []stream // by receiver, then by publisher
-	fan     int      // streams of each receiver: 1 when it hears one publisher only
-	gaps    bool     // receivers share the messages
-	faults  faults
-}
-
-// receive books the delivery of message seq of a publisher. It is false when the
-// delivery must not count as one.
-func (l *ledger) receive(receiver, publisher int, seq uint64) bool {
-	s := &l.streams[receiver*l.fan+publisher%l.fan]
-	v := s.receive(seq, l.gaps)
-	if v == again || !l.flows[publisher].receive(seq) {
-		l.faults.duplicate++
-		return false
-	}
-	if v == late {
-		l.faults.reordered++
-	}
-	return true
-}
-
-// close books what is still under way as lost.
-func (l *ledger) close() {
-	for i := range l.flows {
-		l.faults.lost += l.flows[i].underWay()
-	}
-}
-
-// settled says whether everything that was sent has been received.
-func (l *ledger) settled() bool {
-	for i := range l.flows {
-		if l.flows[i].base != l.flows[i].next {
-			return false
-		}
-	}
-	return true
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -72,77 +73,52 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		name, args = args[0], args[1:]
 	}
 	switch name {
-	case "run":
-		o, err := runOptionsOf(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return runBroker(ctx, o, stdout, stderr)
-	case "agent":
-		o, err := agentOptionsOf(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return runAgent(ctx, o, stdout, stderr)
-	case "load":
-		o, err := loadOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return load(ctx, o, stdout, stderr)
-	case "idle":
-		o, err := idleOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return idle(ctx, o, stdout, stderr)
-	case "compare":
-		o, err := compareOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return compare(ctx, o, stdout, stderr)
-	case "secure":
-		o, err := secureOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return secure(ctx, o, stdout, stderr)
-	case "durable":
-		o, err := durableOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return durable(ctx, o, stdout, stderr)
-	case "store":
-		o, kind, err := storeOptions(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return store(ctx, o, kind, stdout, stderr)
-	case "scale":
-		o, err := scaleSettings(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return scale(ctx, o, stdout, stderr)
-	case "plan":
-		o, err := planSettings(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return planCommand(ctx, o, stdout, stderr)
-	case "cmp":
-		o, err := cmpSettings(args, stdout)
-		if err != nil {
-			return &usageError{err}
-		}
-		return cmpCommand(ctx, o, stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write run, agent, load, idle, compare, secure, durable, store, scale, plan or cmp", name)}
+	var names []string
+	for _, s := range subcommands() {
+		if s.name == name {
+			return s.run(ctx, args, stdout, stderr)
+		}
+		names = append(names, s.name)
+	}
+	return &usageError{fmt.Errorf("unknown command %q: write one of %s", name, strings.Join(names, ", "))}
+}
+
+// subcommand is what may stand behind gannet bench.
+type subcommand struct {
+	name string
+	run  func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+}
+
+func subcommands() []subcommand {
+	return []subcommand{
+		{"run", with(runOptionsOf, runBroker)},
+		{"agent", with(agentOptionsOf, runAgent)},
+		{"load", with(loadOptions, load)},
+		{"idle", with(idleOptions, idle)},
+		{"compare", with(compareOptions, compare)},
+		{"secure", with(secureOptions, secure)},
+		{"durable", with(durableOptions, durable)},
+		{"store", with(storeOptions, store)},
+		{"scale", with(scaleSettings, scale)},
+		{"plan", with(planSettings, planCommand)},
+		{"cmp", with(cmpSettings, cmpCommand)},
+	}
+}
+
+// with makes one function of that which reads the arguments of a command and that which
+// carries it out.
+func with[T any](options func([]string, io.Writer) (T, error), carryOut func(context.Context, T, io.Writer, io.Writer) error) func(context.Context, []string, io.Writer, io.Writer) error {
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+		o, err := options(args, stdout)
+		if err != nil {
+			return &usageError{err}
+		}
+		return carryOut(ctx, o, stdout, stderr)
+	}
 }
 
 // load is gannet bench load. When it is ended early, it prints what it has.

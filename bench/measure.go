@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 )
@@ -114,66 +115,96 @@ func (p phase) run(ctx context.Context, l *loop) error {
 	return nil
 }
 
-// measureExchange runs an exchange until it is warm and then, measured, for a time.
-func measureExchange(ctx context.Context, t target, spec exchangeSpec, b budget) (o outcome, err error) {
-	x := newExchange(spec)
+// measured runs p, which has no end of its own, until the broker is warm and then for the
+// time that is measured, at the beginning of which it calls mark.
+func (p phase) measured(ctx context.Context, t target, l *loop, b budget, mark func()) (from, to reading, err error) {
+	p.limit = b.warm
+	if err := p.run(ctx, l); err != nil {
+		return from, to, err
+	}
+	if from, err = t.read(l); err != nil {
+		return from, to, err
+	}
+	mark()
+	p.limit = b.length
+	if err := p.run(ctx, l); err != nil {
+		return from, to, err
+	}
+	to, err = t.read(l)
+	return from, to, err
+}
+
+// assemble connects a fleet, whose loop is to be closed.
+func assemble(ctx context.Context, t target, groups []groupSpec, prefix string, patience time.Duration) (*fleet, *loop, error) {
+	x, err := newFleet(&fleetSpec{groups: groups}, prefix, t.how.protocol(), 1)
+	if err != nil {
+		return nil, nil, err
+	}
 	l, err := newLoop(t, x)
 	if err != nil {
-		return o, err
+		return nil, nil, err
 	}
-	defer l.close()
 	x.open(l)
-
-	all := spec.publishers + spec.receivers
+	all := len(x.members)
 	setup := phase{
-		limit: setupLimit, stall: b.patience,
+		limit: setupLimit, stall: patience,
 		done:     func() bool { return x.readyCount == all },
 		progress: func() uint64 { return uint64(x.readyCount) },
 	}
 	if err := setup.run(ctx, l); err != nil {
-		return o, fmt.Errorf("%d of %d clients ready: %w", x.readyCount, all, err)
+		l.close()
+		return nil, nil, fmt.Errorf("%d of %d clients ready: %w", x.readyCount, all, err)
 	}
+	return x, l, nil
+}
 
-	x.start()
-	load := phase{limit: b.warm, stall: b.patience, progress: x.progress}
-	if spec.rate > 0 {
-		load.pace = x.pace
+// finish has a fleet send nothing more, waits for what is under way, and books what does
+// not come.
+func (x *fleet) finish(ctx context.Context, patience time.Duration) error {
+	x.until = x.loop.clock()
+	drain := phase{limit: setupLimit, stall: patience, done: x.settled, progress: x.progress, pace: x.pace}
+	if err := drain.run(ctx, x.loop); err != nil && !errors.Is(err, errStalled) {
+		return fmt.Errorf("while the last messages arrive: %w", err)
 	}
-	if err := load.run(ctx, l); err != nil {
-		return o, x.underLoad(err)
+	x.sweep(true)
+	return nil
+}
+
+// take returns the latencies of all groups since the last take.
+func (x *fleet) take() (all histogram) {
+	for i := range x.latency {
+		all.take(&x.latency[i])
 	}
-	from, err := t.read(l)
+	return all
+}
+
+// measureFleet runs a fleet until it is warm and then, measured, for a time. Unlike in
+// gannet bench run nothing is given up before the end: a broker that loses so much that
+// no window is open any more has failed.
+func measureFleet(ctx context.Context, t target, groups []groupSpec, b budget) (o outcome, err error) {
+	x, l, err := assemble(ctx, t, groups, "bench", b.patience)
 	if err != nil {
 		return o, err
 	}
-	sent, received := x.sent, x.received
-	x.latency.reset()
-	load.limit = b.length
-	if err := load.run(ctx, l); err != nil {
-		return o, x.underLoad(err)
-	}
-	to, err := t.read(l)
+	defer l.close()
+	x.start(1, math.MaxInt64)
+	load := phase{stall: b.patience, progress: x.progress, pace: x.pace}
+	var sent, received uint64
+	from, to, err := load.measured(ctx, t, l, b, func() {
+		sent, received = x.sent, x.received
+		x.take()
+	})
 	if err != nil {
-		return o, err
+		x.sweep(true)
+		return o, fmt.Errorf("after %d messages sent and %d received: %w (faults: %v)", x.sent, x.received, err, x.faults)
 	}
 	out := x.received - received
 	o.cost(from, to, out, x.sent-sent+out)
-	o.p99 = x.latency.quantile(0.99)
-
-	x.sending = false
-	drain := phase{limit: setupLimit, stall: b.patience, done: x.settled, progress: x.progress}
-	if err := drain.run(ctx, l); err != nil && !errors.Is(err, errStalled) {
-		return o, fmt.Errorf("while the last messages arrive: %w", err)
-	}
-	x.ledger.close()
-	o.total, o.faults = x.received, x.ledger.faults
-	return o, nil
-}
-
-// underLoad adds to an error that ended the load what the books say.
-func (x *exchange) underLoad(err error) error {
-	x.ledger.close()
-	return fmt.Errorf("after %d messages sent and %d received: %w (faults: %v)", x.sent, x.received, err, x.ledger.faults)
+	latency := x.take()
+	o.p99 = latency.quantile(0.99)
+	err = x.finish(ctx, b.patience)
+	o.total, o.faults = x.received, x.faults
+	return o, err
 }
 
 // measureArrivals has a number of clients connect and subscribe, as fast as they may.
@@ -243,23 +274,14 @@ func measureChurn(ctx context.Context, t target, x *churn, b budget) (o outcome,
 	defer l.close()
 	x.open(l)
 
-	load := phase{limit: b.warm, stall: b.patience, progress: func() uint64 { return x.cycles }}
-	if err := load.run(ctx, l); err != nil {
-		return o, fmt.Errorf("after %d cycles: %w", x.cycles, err)
-	}
-	from, err := t.read(l)
+	load := phase{stall: b.patience, progress: func() uint64 { return x.cycles }}
+	var cycles uint64
+	from, to, err := load.measured(ctx, t, l, b, func() {
+		cycles = x.cycles
+		x.latency.reset()
+	})
 	if err != nil {
-		return o, err
-	}
-	cycles := x.cycles
-	x.latency.reset()
-	load.limit = b.length
-	if err := load.run(ctx, l); err != nil {
 		return o, fmt.Errorf("after %d cycles: %w", x.cycles, err)
-	}
-	to, err := t.read(l)
-	if err != nil {
-		return o, err
 	}
 	o.cost(from, to, x.cycles-cycles, x.cycles-cycles)
 	o.p99 = x.latency.quantile(0.99)

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gannetmq/gannet/codec"
 	"github.com/gannetmq/gannet/engine"
 )
 
@@ -29,7 +28,12 @@ func patient() budget {
 
 func honest(_ int, deliver func([]byte), payload []byte) { deliver(payload) }
 
-func TestExchangeFindsWhatABrokerDoesToMessages(t *testing.T) {
+// onePair is a publisher with a window, and a receiver.
+func onePair(window int) []groupSpec {
+	return pairsFleet(&sizes{publishers: 1, subscribers: 1, payload: payloadSize, window: window})
+}
+
+func TestMeasuredFleetFindsWhatABrokerDoesToMessages(t *testing.T) {
 	var held []byte
 	tests := []struct {
 		name   string
@@ -73,8 +77,7 @@ func TestExchangeFindsWhatABrokerDoesToMessages(t *testing.T) {
 				b = patient()
 			}
 			addr := startFake(t, tt.tamper)
-			spec := exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 100_000}
-			o, err := measureExchange(context.Background(), target{addr: addr}, spec, b)
+			o, err := measureFleet(context.Background(), target{addr: addr}, onePair(100_000), b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +88,7 @@ func TestExchangeFindsWhatABrokerDoesToMessages(t *testing.T) {
 	}
 }
 
-func TestExchangeThatStallsIsAFailureWithItsLosses(t *testing.T) {
+func TestMeasuredFleetThatStallsIsAFailureWithItsLosses(t *testing.T) {
 	addr := startFake(t, func(n int, deliver func([]byte), payload []byte) {
 		if n < 5 {
 			deliver(payload)
@@ -93,8 +96,7 @@ func TestExchangeThatStallsIsAFailureWithItsLosses(t *testing.T) {
 	})
 	b := brief()
 	b.length = time.Minute
-	spec := exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 8}
-	_, err := measureExchange(context.Background(), target{addr: addr}, spec, b)
+	_, err := measureFleet(context.Background(), target{addr: addr}, onePair(8), b)
 	if !errors.Is(err, errStalled) {
 		t.Fatalf("%v, want a stall", err)
 	}
@@ -110,8 +112,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	b := patient()
 	b.length = time.Hour
-	spec := exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 8}
-	if _, err := measureExchange(ctx, target{addr: addr}, spec, b); !errors.Is(err, context.Canceled) {
+	if _, err := measureFleet(ctx, target{addr: addr}, onePair(8), b); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want the end of the context", err)
 	}
 }
@@ -151,22 +152,24 @@ func startEngine(t *testing.T) target {
 
 func TestEveryKindOfLoadRunsAgainstGannetWithoutFaults(t *testing.T) {
 	running := startEngine(t)
-	exchanges := []struct {
+	fleets := []struct {
 		name string
-		spec exchangeSpec
+		of   func(*sizes) []groupSpec
+		s    sizes
 	}{
-		{"pairs with QoS 0", exchangeSpec{layout: layoutPairs, publishers: 3, receivers: 3, window: 20}},
-		{"pairs with QoS 1", exchangeSpec{layout: layoutPairs, publishers: 3, receivers: 3, qos: codec.QoS1, window: 20}},
-		{"pairs with QoS 2", exchangeSpec{layout: layoutPairs, publishers: 3, receivers: 3, qos: codec.QoS2, window: 20}},
-		{"one message at a time", exchangeSpec{layout: layoutPairs, publishers: 2, receivers: 2, qos: codec.QoS1, window: 1}},
-		{"one to many", exchangeSpec{layout: layoutAll, publishers: 1, receivers: 10, window: 16}},
-		{"many to one", exchangeSpec{layout: layoutAll, publishers: 10, receivers: 1, qos: codec.QoS1, window: 20}},
-		{"shared", exchangeSpec{layout: layoutShare, publishers: 4, receivers: 2, qos: codec.QoS1, window: 20}},
-		{"by the clock", exchangeSpec{layout: layoutPairs, publishers: 4, receivers: 4, window: 64, rate: 2000}},
+		{"pairs with QoS 0", pairsFleet, sizes{publishers: 3, subscribers: 3, window: 20}},
+		{"pairs with QoS 1", pairsFleet, sizes{publishers: 3, subscribers: 3, qos: 1, window: 20}},
+		{"pairs with QoS 2", pairsFleet, sizes{publishers: 3, subscribers: 3, qos: 2, window: 20}},
+		{"one message at a time", pairsFleet, sizes{publishers: 2, subscribers: 2, qos: 1, window: 1}},
+		{"one to many", oneTopicFleet, sizes{publishers: 1, subscribers: 10, window: 16}},
+		{"many to one", fanOutFleet, sizes{publishers: 10, subscribers: 1, qos: 1, window: 20}},
+		{"shared", sharedFleet, sizes{publishers: 4, subscribers: 2, qos: 1, window: 20}},
+		{"by the clock", pairsFleet, sizes{publishers: 4, subscribers: 4, window: 64, rate: 2000, arrivals: "uniform"}},
 	}
-	for _, tt := range exchanges {
+	for _, tt := range fleets {
 		t.Run(tt.name, func(t *testing.T) {
-			o, err := measureExchange(context.Background(), running, tt.spec, patient())
+			tt.s.payload = payloadSize
+			o, err := measureFleet(context.Background(), running, tt.of(&tt.s), patient())
 			check(t, o, err)
 		})
 	}
@@ -187,29 +190,5 @@ func check(t *testing.T, o outcome, err error) {
 	}
 	if o.faults.any() || o.total == 0 {
 		t.Errorf("%+v", o)
-	}
-}
-
-// BenchmarkExchange is one message on its way through the loader alone: encoded,
-// taken off the wire and booked, without a socket.
-func BenchmarkExchange(b *testing.B) {
-	x := newExchange(exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 100})
-	l := &loop{scenario: x, base: time.Now()}
-	x.open(l)
-	from, to := x.publishers[0].client, l.clients[1]
-	b.ReportAllocs()
-	for b.Loop() {
-		from.out = from.out[:0]
-		x.publish(&x.publishers[0], l.now)
-		f, _, err := codec.Next(from.out, readSize)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := x.packet(to, f); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if x.received != uint64(b.N) {
-		b.Fatalf("%d of %d received", x.received, b.N)
 	}
 }

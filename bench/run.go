@@ -25,23 +25,13 @@ func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) err
 		return runTogether(ctx, o, files, stdout, stderr)
 	}
 	r := newRunner(o, stderr)
+	defer r.close()
 	err = o.scenario.run(ctx, r)
 	r.line.end()
 	if errors.Is(err, errInterrupted) {
 		err = nil
 	}
-	r.result.close(err)
-	writeResult(stdout, r.result)
-	if failed := files.write(r.result); failed != nil {
-		return errors.Join(err, failed)
-	}
-	if err != nil {
-		return err
-	}
-	if r.faults.any() {
-		return fmt.Errorf("there were faults: %s", r.faults)
-	}
-	return nil
+	return files.conclude(r.result, err, stdout)
 }
 
 // errInterrupted ends a scenario whose user has seen enough.
@@ -54,7 +44,8 @@ type runner struct {
 	target target
 	result *runResult
 	line   *liveLine
-	faults faults // of all stages that are over
+	faults faults          // of all stages that are over
+	calls  *syscallCounter // of target.pid; nil: there is none yet, or none is asked for
 
 	part    *part // of an agent; nil: it is alone
 	stages  int   // begun so far
@@ -169,6 +160,9 @@ type runReading struct {
 	loader time.Duration
 	broker spending
 	known  bool
+
+	names []string // of calls; nil: they are not counted
+	calls []uint64
 }
 
 func (r *runner) read(l *loop) (x runReading, err error) {
@@ -177,19 +171,38 @@ func (r *runner) read(l *loop) (x runReading, err error) {
 			return x, fmt.Errorf("the broker's process %d: %w", r.target.pid, err)
 		}
 		x.known = true
+		if err := r.readSyscalls(&x); err != nil {
+			return x, err
+		}
 	}
 	x.loader, x.at = ownCPU(), l.clock()
 	return x, nil
 }
 
+// readSyscalls fills in the system calls of the broker, if they are asked for. They are
+// counted from the first reading on, which is before there is any load.
+func (r *runner) readSyscalls(x *runReading) (err error) {
+	if !r.o.syscalls {
+		return nil
+	}
+	if r.calls == nil {
+		if r.calls, err = countSyscalls(r.target.pid); err != nil {
+			return err
+		}
+	}
+	x.names = r.calls.names
+	x.calls, err = r.calls.read()
+	return err
+}
+
+// close gives back what the kernel counts with.
+func (r *runner) close() { r.calls.close() }
+
 // take empties the histograms of the scenario into those of the stage.
 func (t *stageRun) take() {
 	t.recent.reset()
 	for i, source := range t.latency {
-		for k, n := range &source.h.buckets {
-			t.recent.buckets[k] += n
-		}
-		t.recent.total += source.h.total
+		t.recent.add(source.h)
 		t.totals[i].take(source.h)
 	}
 }

@@ -35,6 +35,43 @@ func runMain(t *testing.T, args ...string) (status int, x runResult, stdout, std
 	return status, x, out.String(), complaints.String()
 }
 
+// smallRun returns the arguments of a scenario that is over soon, with those sizes of small
+// that it has, and how many clients these are.
+func smallRun(e runEntry, small map[string]int) (args []string, clients uint64) {
+	args = []string{e.name, "--seconds", "0.05", "--warm", "0.01", "--patience", "30"}
+	for name, n := range map[string]int{
+		"connections": e.sizes.connections, "publishers": e.sizes.publishers, "subscribers": e.sizes.subscribers, "messages": e.sizes.messages,
+	} {
+		if n == 0 {
+			continue
+		}
+		args = append(args, "--"+name, strconv.Itoa(small[name]))
+		if name != "messages" {
+			clients += uint64(small[name])
+		}
+	}
+	if e.sizes.rate > 0 {
+		args = append(args, "--rate", "2000")
+	}
+	if e.connectRate > 0 {
+		args = append(args, "--connect-rate", "10000")
+	}
+	return args, clients
+}
+
+// runMeasured is runMain that passes and has measured the broker, which is in this process.
+func runMeasured(t *testing.T, args []string) runResult {
+	t.Helper()
+	status, x, stdout, stderr := runMain(t, args...)
+	if status != statusOK || len(x.Faults) > 0 || x.Error != "" || len(x.Phases) == 0 {
+		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
+	}
+	if last := x.Phases[len(x.Phases)-1]; x.PID != os.Getpid() || last.Broker == nil || last.Broker.RSS == 0 {
+		t.Errorf("the broker's process was not measured: %+v", last)
+	}
+	return x
+}
+
 func TestRunCatchesEveryHundredthFault(t *testing.T) {
 	var held []byte
 	for _, tt := range []struct {
@@ -118,30 +155,12 @@ func TestEveryRunScenarioPassesWithGannet(t *testing.T) {
 		}
 		for _, version := range []string{"3.1.1", "5.0"} {
 			t.Run(e.name+" "+version, func(t *testing.T) {
-				args := []string{e.name, "--mqtt", version, "--seconds", "0.05", "--warm", "0.01", "--patience", "30", running.addr.String()}
-				for name, n := range map[string]int{"connections": e.sizes.connections, "publishers": e.sizes.publishers, "subscribers": e.sizes.subscribers, "messages": e.sizes.messages} {
-					small := map[string]int{"connections": 30, "publishers": 4, "subscribers": 6, "messages": 300}[name]
-					if strings.HasPrefix(e.name, "p2p") && name == "subscribers" || e.name == "deep" || e.name == "big" {
-						small = 4
-					}
-					if n > 0 {
-						args = append(args, "--"+name, strconv.Itoa(small))
-					}
+				small := map[string]int{"connections": 30, "publishers": 4, "subscribers": 6, "messages": 300}
+				if strings.HasPrefix(e.name, "p2p") || e.name == "deep" || e.name == "big" {
+					small["subscribers"] = 4 // one for each publisher
 				}
-				if e.sizes.rate > 0 {
-					args = append(args, "--rate", "2000")
-				}
-				if e.connectRate > 0 {
-					args = append(args, "--connect-rate", "10000")
-				}
-				status, x, stdout, stderr := runMain(t, args...)
-				if status != statusOK || len(x.Faults) > 0 || x.Error != "" || len(x.Phases) == 0 {
-					t.Fatalf("status %d\n%s%s", status, stdout, stderr)
-				}
-				last := x.Phases[len(x.Phases)-1]
-				if x.PID != os.Getpid() || last.Broker == nil || last.Broker.RSS == 0 {
-					t.Errorf("the broker's process was not measured: %+v", last)
-				}
+				args, _ := smallRun(e, small)
+				x := runMeasured(t, append(args, "--mqtt", version, running.addr.String()))
 				if done := slices.MaxFunc(x.Phases, func(a, b phaseResult) int { return int(a.Done) - int(b.Done) }); done.Done == 0 {
 					t.Error("nothing was done")
 				}

@@ -147,6 +147,11 @@ func pairsFleet(s *sizes) []groupSpec {
 	return []groupSpec{s.listeners("sub", "{prefix}/{n}"), s.talkers("{prefix}/{n}")}
 }
 
+// oneTopicFleet is one publisher, heard without a wildcard.
+func oneTopicFleet(s *sizes) []groupSpec {
+	return []groupSpec{s.listeners("sub", "{prefix}/0"), s.talkers("{prefix}/{n}")}
+}
+
 func fanOutFleet(s *sizes) []groupSpec {
 	return []groupSpec{s.listeners("sub", "{prefix}/+"), s.talkers("{prefix}/{n}")}
 }

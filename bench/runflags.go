@@ -38,6 +38,7 @@ type runOptions struct {
 	restart      string // a command that restarts the broker; empty: somebody does it
 	restartLimit time.Duration
 	json, csv    string
+	syscalls     bool // those of the broker are counted
 
 	share  share    // of an agent
 	agents []string // addresses; none: this process does it all
@@ -170,6 +171,7 @@ func (a *runArguments) add(f *flag.FlagSet) {
 	f.StringVar(&a.prefix, "prefix", "", "`TEXT` before every Client Identifier and topic (default bench-PID: two runs do not meet)")
 	f.Uint64Var(&a.seed, "seed", 1, "`N` of what is left to chance")
 	f.IntVar(&a.pid, "pid", 0, "`PID` of the broker (default: who listens on the port, of a local one); -1: do not measure it")
+	f.BoolVar(&a.syscalls, "syscalls", false, "count the broker's system calls by name, too: as root, and its figures are a little worse for it")
 	f.BoolVar(&a.mine, "remote-broker-is-mine", false, "load a broker that is not on a loopback address")
 	f.StringVar(&a.restart, "restart", "", "`COMMAND` for /bin/sh that restarts the broker, for the scenario reconnect (default: you do it)")
 	f.DurationVar(&a.restartLimit, "restart-limit", 5*time.Minute, "`TIME` for all clients to be back")
@@ -343,6 +345,9 @@ func (a *runArguments) aim(address string) error {
 		a.target.pid = a.pid
 	} else if a.pid == 0 && host.IsLoopback() {
 		a.target.pid = listenerOf(a.target.addr)
+	}
+	if a.syscalls && a.target.pid == 0 && a.agentList == "" { // agents have another view
+		return errNoProcess
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gannetmq/gannet/codec"
@@ -146,37 +147,21 @@ func (r *runner) addDrained(x *fleet) {
 		return
 	}
 	p := &r.result.Phases[n-1]
-	var rest []latencyResult
 	for i := range x.latency {
 		h := &x.latency[i]
-		if h.total == 0 {
+		s := latencySource{of: "publish to receive", group: x.spec.groups[i].name}
+		at := slices.IndexFunc(p.Latency, func(l latencyResult) bool { return l.Group == s.group })
+		if at < 0 || h.total() == 0 {
+			p.addLatency(s, h)
 			continue
 		}
-		group := x.spec.groups[i].name
-		for _, l := range p.Latency {
-			if l.Group != group {
-				continue
-			}
-			for _, pair := range l.Buckets {
-				at := bucketOf(time.Duration(pair[0]))
-				h.buckets[at] += pair[1]
-				h.total += pair[1]
-			}
+		before, err := histogramOf(p.Latency[at].Buckets)
+		if err != nil {
+			panic(err) // counts made them
 		}
-		fresh := phaseResult{}
-		fresh.addLatency(latencySource{of: "publish to receive", group: group}, h)
-		rest = append(rest, fresh.Latency...)
+		h.add(&before)
+		p.Latency[at] = latencyOf(s.of, s.group, h)
 	}
-	for _, l := range p.Latency {
-		fresh := false
-		for _, r := range rest {
-			fresh = fresh || r.Group == l.Group
-		}
-		if !fresh {
-			rest = append(rest, l)
-		}
-	}
-	p.Latency = rest
 }
 
 // gone says whether every client has left, but for those who read slowly: whatever is

@@ -57,6 +57,14 @@ type brokerCost struct {
 	Grown    int64   `json:"rss_grown"` // bytes
 	Switches float64 `json:"switches"`
 	Calls    float64 `json:"calls,omitempty"` // read and write system calls
+
+	Syscalls *syscallCost `json:"syscalls,omitempty"` // with --syscalls
+}
+
+// times returns b with the costs of a unit multiplied.
+func (b brokerCost) times(factor float64) *brokerCost {
+	b.CPU, b.Switches, b.Calls, b.Syscalls = b.CPU*factor, b.Switches*factor, b.Calls*factor, b.Syscalls.times(factor)
+	return &b
 }
 
 type loaderCost struct {
@@ -184,17 +192,23 @@ func (p *phaseResult) costs(from, to runReading, units uint64) {
 		Switches: each(float64(to.broker.switches - min(from.broker.switches, to.broker.switches))),
 		Calls:    each(float64(to.broker.calls - min(from.broker.calls, to.broker.calls))),
 	}
+	if from.calls != nil && to.calls != nil {
+		p.Broker.Syscalls = syscallsBetween(to.names, from.calls, to.calls, each)
+	}
 }
 
 func (p *phaseResult) addLatency(s latencySource, h *histogram) {
-	if h.total == 0 {
-		return
+	if h.total() > 0 {
+		p.Latency = append(p.Latency, latencyOf(s.of, s.group, h))
 	}
-	p.Latency = append(p.Latency, latencyResult{
-		Of: s.of, Group: s.group, Count: h.total,
+}
+
+func latencyOf(what, group string, h *histogram) latencyResult {
+	return latencyResult{
+		Of: what, Group: group, Count: h.total(),
 		P50: micros(h.quantile(0.5)), P90: micros(h.quantile(0.9)), P99: micros(h.quantile(0.99)),
 		P999: micros(h.quantile(0.999)), Max: micros(h.quantile(1)), Buckets: h.counts(),
-	})
+	}
 }
 
 // writeResult prints x for people.
@@ -214,6 +228,7 @@ func writeResult(w io.Writer, x *runResult) {
 	fmt.Fprintln(w)
 	if len(x.Phases) > 0 {
 		writePhases(w, x)
+		writeSyscalls(w, x)
 		writeLatencies(w, x)
 	}
 	if x.Interrupted {
@@ -311,6 +326,20 @@ func (f *resultFiles) close() {
 			_ = file.Close() // write has closed it already and told of errors
 		}
 	}
+}
+
+// conclude closes x, which ended with an error or nil, prints it and writes it down. Faults
+// are an error, too.
+func (f *resultFiles) conclude(x *runResult, err error, stdout io.Writer) error {
+	x.close(err)
+	writeResult(stdout, x)
+	if failed := f.write(x); failed != nil {
+		return errors.Join(err, failed)
+	}
+	if err == nil && len(x.Faults) > 0 {
+		return fmt.Errorf("there were faults: %s", x.troubles())
+	}
+	return err
 }
 
 // write writes x to both files, so far as they were asked for.

@@ -59,19 +59,14 @@ func TestScaleSaysWhatOneOfEachCosts(t *testing.T) {
 }
 
 func TestScaleRefusesWhatDoesNotFit(t *testing.T) {
-	for args, want := range map[string]string{
+	checkRefusals(t, "scale", map[string]string{
 		"--sessions 0":                  "sessions: 0 is not between",
 		"--parts routers":               `there is no "routers"`,
 		"--seconds nan":                 "seconds",
 		"--memory -1":                   "memory",
 		"--parts parked --sessions 1e6": "sessions",
 		"--parts connected,router --memory 0.00001": "connected needs about 1.3 GiB of memory and may use 0.0",
-	} {
-		err := run(t.Context(), append([]string{"scale"}, strings.Fields(args)...), io.Discard, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", args, err, want)
-		}
-	}
+	})
 }
 
 func TestScaleEndsEarly(t *testing.T) {

@@ -2,10 +2,18 @@ package bench
 
 import "encoding/binary"
 
-// A stamp is the beginning of every payload of the durable loads, laid out like the
-// first two thirds of the payload of an exchange: publisher, payloadMark, sequence
-// number.
-const stampSize = 16
+// A stamp is the beginning of every payload of the durable loads, and of those that come
+// and go. Numbers are little-endian.
+//
+//	0           4        8                 16
+//	┌───────────┬────────┬─────────────────┬──────────┐
+//	│ publisher │  mark  │ sequence number │ filler…  │
+//	└───────────┴────────┴─────────────────┴──────────┘
+const (
+	stampSize   = 16
+	payloadSize = 64         // of a whole payload where nothing else is said
+	payloadMark = 0x74656e47 // tells our payloads from a stranger's
+)
 
 // putStamp writes the stamp of a message to the beginning of payload.
 func putStamp(payload []byte, publisher int, seq uint64) {

@@ -85,8 +85,12 @@ func (s *storeRun) rest(ctx context.Context) error {
 	}
 }
 
-// memory prints and returns the resident memory, and the live heap if it is told.
-func (s *storeRun) memory(when string) (rss, heap int64, err error) {
+// memory waits until the broker is at rest, and prints and returns its resident memory, and
+// the live heap if it is told.
+func (s *storeRun) memory(ctx context.Context, when string) (rss, heap int64, err error) {
+	if err := s.rest(ctx); err != nil {
+		return 0, 0, err
+	}
 	if rss, err = s.process.rss(); err != nil {
 		return 0, 0, err
 	}

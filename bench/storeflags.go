@@ -31,40 +31,40 @@ const (
 )
 
 // storeOptions reads the arguments of gannet bench store.
-func storeOptions(args []string, output io.Writer) (o *options, kind storeKind, err error) {
+func storeOptions(args []string, output io.Writer) (*options, error) {
 	kinds := storeKinds()
 	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		args = []string{kinds[0].name, "-h"}
 	}
 	if len(args) == 0 {
-		return nil, kind, fmt.Errorf("store: say which: %s", kindNames(kinds))
+		return nil, fmt.Errorf("store: say which: %s", kindNames(kinds))
 	}
 	i := slices.IndexFunc(kinds, func(k storeKind) bool { return k.name == args[0] })
 	if i < 0 {
-		return nil, kind, fmt.Errorf("store: there is no %q: write %s", args[0], kindNames(kinds))
+		return nil, fmt.Errorf("store: there is no %q: write %s", args[0], kindNames(kinds))
 	}
-	o, kind = &options{}, kinds[i]
+	o, kind := &options{kind: kinds[i]}, kinds[i]
 	f := newFlags("store "+kindNames(kinds), "fills one broker's store and prints what that costs.\nstore "+kind.name+": "+kind.about, output)
 	f.IntVar(&o.amount, "n", 1_000_000, "`N` sessions or messages")
 	f.BoolVar(&o.kill, "kill", false, "end the broker with SIGKILL instead of SIGTERM before it is started again")
 	f.DurationVar(&o.settle, "settle", 10*time.Second, "`TIME` of silence before each look at the memory")
 	common := addDurable(f.FlagSet, "broker", "gannet-sync", slices.Concat(shippedPeers("store"), shippedPeers("durable")))
 	if err := f.parse(args[1:]); err != nil {
-		return nil, kind, err
+		return nil, err
 	}
 	switch {
 	case o.amount < 1 || o.amount > storeMax:
-		return nil, kind, fmt.Errorf("n: %d is not between 1 and %d", o.amount, storeMax)
+		return nil, fmt.Errorf("n: %d is not between 1 and %d", o.amount, storeMax)
 	case o.settle < 0 || o.settle > time.Hour:
-		return nil, kind, fmt.Errorf("settle: %v is not between 0s and 1h", o.settle)
+		return nil, fmt.Errorf("settle: %v is not between 0s and 1h", o.settle)
 	}
 	if err := common.into(o); err != nil {
-		return nil, kind, err
+		return nil, err
 	}
 	if len(o.brokers) != 1 {
-		return nil, kind, errors.New("broker: one at a time")
+		return nil, errors.New("broker: one at a time")
 	}
-	return o, kind, nil
+	return o, nil
 }
 
 func kindNames(kinds []storeKind) string {
@@ -76,14 +76,14 @@ func kindNames(kinds []storeKind) string {
 }
 
 // store is gannet bench store.
-func store(ctx context.Context, o *options, kind storeKind, stdout, stderr io.Writer) error {
+func store(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err := describe(ctx, o, stdout); err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, describeDisk(o.parent))
-	fmt.Fprintf(stdout, "store %s: %s, n = %d.\n\n", kind.name, kind.about, o.amount)
+	fmt.Fprintf(stdout, "store %s: %s, n = %d.\n\n", o.kind.name, o.kind.about, o.amount)
 	writeLine(stdout, []string{"figure", "value"})
 	writeRule(stdout, 1, 1, 0)
 	s := &storeRun{recipe: o.brokers[0], n: o.amount, kill: o.kill, settle: o.settle, patience: storePatience, figures: stdout, log: stderr}
-	return errors.Join(kind.run(ctx, s), s.close())
+	return errors.Join(o.kind.run(ctx, s), s.close())
 }

@@ -22,10 +22,7 @@ func storeQueue(ctx context.Context, s *storeRun) error {
 	if _, err := park(ctx, s.process.target, 1, one, s.patience, nil); err != nil {
 		return s.explain(err)
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	before, _, err := s.memory("before")
+	before, _, err := s.memory(ctx, "before")
 	if err != nil {
 		return err
 	}
@@ -43,10 +40,7 @@ func storeQueue(ctx context.Context, s *storeRun) error {
 	if err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	filled, _, err := s.memory("with the queue filled")
+	filled, _, err := s.memory(ctx, "with the queue filled")
 	if err != nil {
 		return err
 	}
@@ -64,10 +58,7 @@ func storeQueue(ctx context.Context, s *storeRun) error {
 		return err
 	}
 	s.figure("growth while it was drained", "%.1f MiB", mebi(most-before))
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	if _, _, err := s.memory("after"); err != nil {
+	if _, _, err := s.memory(ctx, "after"); err != nil {
 		return err
 	}
 	return x.verdict()

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"time"
 )
 
 // bystanders are the pair of clients that go on talking while others are served.
-func bystanders() exchangeSpec {
-	return exchangeSpec{layout: layoutPairs, publishers: 1, receivers: 1, window: 4096, rate: 500}
+func bystanders() []groupSpec {
+	return pairsFleet(&sizes{publishers: 1, subscribers: 1, payload: payloadSize, window: defaultWindowOpen, rate: 500, arrivals: "uniform"})
 }
 
 // storeRetained fills the retained store with n messages, restarts the broker, and
@@ -20,10 +21,7 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	empty, _, err := s.memory("empty")
+	empty, _, err := s.memory(ctx, "empty")
 	if err != nil {
 		return err
 	}
@@ -48,10 +46,7 @@ func storeRetained(ctx context.Context, s *storeRun) error {
 	if _, err := s.peak("since exec"); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	loaded, _, err := s.memory("after the restart")
+	loaded, _, err := s.memory(ctx, "after the restart")
 	if err != nil {
 		return err
 	}
@@ -108,14 +103,14 @@ func (s *storeRun) replay(ctx context.Context, pair *conversation, loaded int64)
 }
 
 func (s *storeRun) latency(who string, h histogram) {
-	s.figure(who, "%d messages, QoS 0, p50 %.0f µs, p99 %.0f µs, longest %.0f µs", h.total,
+	s.figure(who, "%d messages, QoS 0, p50 %.0f µs, p99 %.0f µs, longest %.0f µs", h.total(),
 		micros(h.quantile(0.5)), micros(h.quantile(0.99)), micros(h.quantile(1)))
 }
 
-// conversation is an exchange by the clock on a thread of its own, so that what its
+// conversation is a fleet by the clock on a thread of its own, so that what its
 // messages wait for is the broker, and the machine, and not another load's books.
 type conversation struct {
-	exchange *exchange
+	fleet    *fleet
 	patience time.Duration
 	asks     chan chan histogram
 	quit     chan struct{}
@@ -125,23 +120,13 @@ type conversation struct {
 
 // meet starts the bystanders. end must be called.
 func (s *storeRun) meet(ctx context.Context) (*conversation, error) {
-	c := &conversation{
-		exchange: newExchange(bystanders()), patience: s.patience,
-		asks: make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
-	}
-	l, err := newLoop(s.process.target, c.exchange)
+	x, l, err := assemble(ctx, s.process.target, bystanders(), "bystanders", s.patience)
 	if err != nil {
-		return nil, err
-	}
-	c.exchange.open(l)
-	setup := phase{
-		limit: setupLimit, stall: s.patience,
-		done:     func() bool { return c.exchange.readyCount == 2 },
-		progress: func() uint64 { return uint64(c.exchange.readyCount) },
-	}
-	if err := setup.run(ctx, l); err != nil {
-		l.close()
 		return nil, fmt.Errorf("bystanders: %w", err)
+	}
+	c := &conversation{
+		fleet: x, patience: s.patience,
+		asks: make(chan chan histogram), quit: make(chan struct{}), joined: make(chan struct{}),
 	}
 	go c.run(ctx, l)
 	return c, nil
@@ -154,14 +139,13 @@ func (c *conversation) run(ctx context.Context, l *loop) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	over := false
-	c.exchange.start()
+	c.fleet.start(1, math.MaxInt64)
 	talk := phase{
-		limit: storeLimit, stall: c.patience, progress: c.exchange.progress, pace: c.exchange.pace,
+		limit: storeLimit, stall: c.patience, progress: c.fleet.progress, pace: c.fleet.pace,
 		done: func() bool {
 			select {
 			case answer := <-c.asks:
-				answer <- c.exchange.latency
-				c.exchange.latency.reset()
+				answer <- c.fleet.take()
 			case <-c.quit:
 				over = true
 			default:
@@ -169,13 +153,9 @@ func (c *conversation) run(ctx context.Context, l *loop) {
 			return over
 		},
 	}
-	if c.err = talk.run(ctx, l); c.err != nil {
-		return
+	if c.err = talk.run(ctx, l); c.err == nil {
+		c.err = c.fleet.finish(ctx, c.patience)
 	}
-	c.exchange.sending = false
-	drain := phase{limit: setupLimit, stall: c.patience, done: c.exchange.settled, progress: c.exchange.progress}
-	c.err = drain.run(ctx, l)
-	c.exchange.ledger.close()
 }
 
 // take returns the latencies since the last take.
@@ -216,8 +196,8 @@ func (c *conversation) verdict() error {
 	if c.err != nil {
 		return fmt.Errorf("bystanders: %w", c.err)
 	}
-	if c.exchange.ledger.faults.any() {
-		return fmt.Errorf("bystanders: %s", c.exchange.ledger.faults)
+	if c.fleet.faults.any() {
+		return fmt.Errorf("bystanders: %s", c.fleet.faults)
 	}
 	return nil
 }

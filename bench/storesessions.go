@@ -20,10 +20,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	empty, _, err := s.memory("empty")
+	empty, _, err := s.memory(ctx, "empty")
 	if err != nil {
 		return err
 	}
@@ -33,10 +30,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 		return s.explain(err)
 	}
 	s.figure("sessions made", "%d, %.0f /s", s.n, float64(s.n)/took.Seconds())
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	parked, parkedHeap, err := s.memory("with all of them parked")
+	parked, parkedHeap, err := s.memory(ctx, "with all of them parked")
 	if err != nil {
 		return err
 	}
@@ -67,10 +61,7 @@ func storeSessions(ctx context.Context, s *storeRun) error {
 	if _, err := s.peak("since exec"); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
-		return err
-	}
-	loaded, loadedHeap, err := s.memory("after the restart")
+	loaded, loadedHeap, err := s.memory(ctx, "after the restart")
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ func TestImportTable(t *testing.T) {
 		"golang.org/x/term":                 {"cmd/gannet"},
 		"github.com/golang-jwt/jwt/v5":      {"engine/auth/jwt"},
 		"github.com/goccy/go-yaml":          {"bench"},
+		"github.com/HdrHistogram":           {"bench"},
 	}
 	standardOnly := []string{"codec", "router", "router/lookup", "engine/proxy", "engine/admin", "engine/certs", "engine/textfile"}
 

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine/textfile/textfiletest"
 )
 
 // rfcVerifier is the credential of the example of RFC 7677.
@@ -160,22 +161,14 @@ func TestReadUsersNamesFileAndLineOfAnError(t *testing.T) {
 	}
 }
 
-func TestReadUsersRefusesAFileAboveItsBound(t *testing.T) {
-	file := "user:" + rfcVerifier + "\n# comment\n"
-	if users, err := readUsers("users", strings.NewReader(file), int64(len(file))); err != nil || users.Len() != 1 {
-		t.Errorf("at the bound: error %v", err)
-	}
-	_, err := readUsers("users", strings.NewReader(file+"\n"), int64(len(file)))
-	if err == nil || !strings.HasPrefix(err.Error(), "users: users file larger than ") {
-		t.Errorf("above the bound: error %v", err)
-	}
-}
-
-func TestReadUsersPassesOnAReadError(t *testing.T) {
-	broken := errors.New("disk on fire")
-	if _, err := ReadUsers("users", iotest.ErrReader(broken)); !errors.Is(err, broken) {
-		t.Fatalf("error %v", err)
-	}
+func TestReadUsersKeepsItsBoundAndPassesOnReadErrors(t *testing.T) {
+	textfiletest.Bounds(t, "user:"+rfcVerifier+"\n# comment\n", "users: users file larger than ", func(r io.Reader, bytesMax int64) error {
+		users, err := readUsers("users", r, bytesMax)
+		if err == nil && users.Len() != 1 {
+			t.Errorf("%d users", users.Len())
+		}
+		return err
+	})
 }
 
 func TestLoadUsersReadsWhatUserLineWrote(t *testing.T) {

@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
+
+	"github.com/gannetmq/gannet/engine/textfile/textfiletest"
 )
 
 func fileOf(t testing.TB, text string) *File {
@@ -98,21 +100,14 @@ func TestReadNamesFileAndLineOfAnError(t *testing.T) {
 	}
 }
 
-func TestReadRefusesAFileAboveItsBound(t *testing.T) {
-	text := "a:" + tutorialHash + "\n"
-	if f, err := read("users", strings.NewReader(text), int64(len(text))); err != nil || f.Len() != 1 {
-		t.Errorf("at the bound: error %v", err)
-	}
-	if _, err := read("users", strings.NewReader(text+"\n"), int64(len(text))); err == nil || !strings.HasPrefix(err.Error(), "users: password file larger than") {
-		t.Errorf("above the bound: error %v", err)
-	}
-}
-
-func TestReadPassesOnAReadError(t *testing.T) {
-	broken := errors.New("disk on fire")
-	if _, err := Read("users", iotest.ErrReader(broken)); !errors.Is(err, broken) {
-		t.Errorf("error %v", err)
-	}
+func TestReadKeepsItsBoundAndPassesOnReadErrors(t *testing.T) {
+	textfiletest.Bounds(t, "a:"+tutorialHash+"\n", "users: password file larger than", func(r io.Reader, bytesMax int64) error {
+		f, err := read("users", r, bytesMax)
+		if err == nil && f.Len() != 1 {
+			t.Errorf("%d users", f.Len())
+		}
+		return err
+	})
 }
 
 func TestLoadWarnsOfAFileThatEverybodyMayRead(t *testing.T) {
