@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"time"
 )
 
@@ -83,6 +84,9 @@ type phase struct {
 
 // run turns l until the phase is over.
 func (p phase) run(ctx context.Context, l *loop) error {
+	runtime.LockOSThread() // to which sharp timeouts belong
+	defer runtime.UnlockOSThread()
+	sharpTimeouts()
 	start := l.clock()
 	last, moved := p.progress(), start
 	for p.done == nil || !p.done() {
