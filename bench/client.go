@@ -45,7 +45,7 @@ type client struct {
 	present   bool   // CONNACK said that the broker had the Session
 	receives  uint16 // PUBLISH packets that the broker takes unacknowledged
 
-	began   time.Duration // when the connection was begun
+	began   time.Duration // when the connection was to begin
 	token   int32
 	fd      int
 	state   state
@@ -67,10 +67,10 @@ type will struct {
 	retain         bool
 }
 
-// begin starts the connection that fd is: CONNECT, with Clean Session unless the client
-// is durable.
-func (c *client) begin(l *loop, fd int) (err error) {
-	c.fd, c.state, c.began = fd, stateConnecting, l.clock()
+// begin starts the connection that fd is, and that was to begin at due: CONNECT, with
+// Clean Session unless the client is durable.
+func (c *client) begin(l *loop, fd int, due time.Duration) (err error) {
+	c.fd, c.state, c.began = fd, stateConnecting, due
 	c.subscribed = 0
 	c.out = c.connect(l).Append(c.out[:0], l.version)
 	if c.durable && c.filter != "" {

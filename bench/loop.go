@@ -56,7 +56,7 @@ type loop struct {
 	raw      []byte        // what a read brings below a layer; nil without
 	connect  codec.Connect // scratch for encoding
 	version  codec.Version
-	dialed   time.Duration // when a paced loop may dial next
+	dialed   time.Duration // when a paced loop is to dial next
 	largest  uint32        // bytes of a packet
 }
 
@@ -95,8 +95,12 @@ func (l *loop) open(c *client) {
 	l.reopen(c)
 }
 
-// reopen connects a client again that has ended.
+// reopen connects a client again that has ended. What a paced loop could have dialed while
+// nobody waited it does not make up for.
 func (l *loop) reopen(c *client) {
+	if len(l.waiting) == 0 {
+		l.dialed = max(l.dialed, l.clock())
+	}
 	c.state = stateWaiting
 	l.waiting = append(l.waiting, c)
 }
@@ -149,19 +153,22 @@ func (l *loop) turn(timeout time.Duration) error {
 // paced says whether connections are begun by the clock.
 func (l *loop) paced() bool { return l.target.how != nil && l.target.how.rate > 0 }
 
-// mayDial says whether another connection may be begun, and counts it.
-func (l *loop) mayDial() bool {
+// mayDial says whether another connection may be begun, and counts it. due is when it was
+// to begin: now, or an earlier time by the clock of a paced loop.
+func (l *loop) mayDial() (due time.Duration, ok bool) {
 	if l.started >= l.target.how.mostDialing() {
-		return false
+		return 0, false
 	}
+	now := l.clock()
 	if !l.paced() {
-		return true
+		return now, true
 	}
-	if now := l.clock(); now < l.dialed {
-		return false
+	if now < l.dialed {
+		return 0, false
 	}
+	due = l.dialed
 	l.dialed += time.Duration(float64(time.Second) / l.target.how.rate)
-	return true
+	return due, true
 }
 
 // untilDial returns how long it is, from l.now, until another connection may be begun by
@@ -192,7 +199,11 @@ func (l *loop) fail(c *client, err error) error {
 
 // dial connects waiting clients as far as the bound on them allows.
 func (l *loop) dial() error {
-	for len(l.waiting) > 0 && l.mayDial() {
+	for len(l.waiting) > 0 {
+		due, ok := l.mayDial()
+		if !ok {
+			return nil
+		}
 		c := l.waiting[len(l.waiting)-1]
 		l.waiting = l.waiting[:len(l.waiting)-1]
 		fd, err := dialSocket(l.target.addr, l.target.how.source(int(c.token)), c.gulp)
@@ -204,7 +215,7 @@ func (l *loop) dial() error {
 			return err
 		}
 		l.started++
-		if err := c.begin(l, fd); err != nil {
+		if err := c.begin(l, fd, due); err != nil {
 			if err := l.fail(c, err); err != nil {
 				return err
 			}

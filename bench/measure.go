@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"time"
 )
 
@@ -86,6 +87,9 @@ type phase struct {
 
 // run turns l until the phase is over.
 func (p phase) run(ctx context.Context, l *loop) error {
+	runtime.LockOSThread() // to which sharp timeouts belong
+	defer runtime.UnlockOSThread()
+	sharpTimeouts()
 	start := l.clock()
 	last, moved := p.progress(), start
 	for p.done == nil || !p.done() {

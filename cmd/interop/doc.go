@@ -23,7 +23,7 @@
 //
 // The package crash beside this one kills the broker under such clients. The package
 // secure runs both makers' brokers on the same configuration, with all that keeps
-// strangers out.
+// strangers out. The command loader is a load generator to hold gannet bench run against.
 //
 // No test sleeps. Each waits for an event, and a deadline turns a missing event into
 // a failure. That something does not happen is shown by a fence: a message published

@@ -5,6 +5,7 @@
 #
 #	run.sh          the clients against one broker that stays up, then secure/: TLS,
 #	                certificates, passwords, proxies, WebSocket, beside Debian's mosquitto
+#	run.sh loader   the table of loader/: gannet bench run beside an independent loader
 #	run.sh crash    the clients against a broker that is killed and started again (crash/)
 set -eu
 
@@ -45,7 +46,7 @@ install_missing() {
 	command -v mosquitto_pub >/dev/null || missing="$missing mosquitto-clients"
 	if [ "$suite" = crash ]; then
 		command -v strace >/dev/null || missing="$missing strace"
-	else
+	elif [ "$suite" = interop ]; then
 		command -v node >/dev/null || missing="$missing nodejs"
 		command -v npm >/dev/null || missing="$missing npm"
 		command -v openssl >/dev/null || missing="$missing openssl"
@@ -97,6 +98,9 @@ cd "$here"
 if [ "$suite" = crash ]; then
 	go test -count=1 -timeout 60m -v ./crash
 	exit
+elif [ "$suite" = loader ]; then
+	go test -count=1 -timeout 10m -v ./loader -rounds 3 -place apart
+	exit
 fi
 install_modules
 start_broker
@@ -108,4 +112,6 @@ node --test --test-reporter=spec test.mjs || failed=1
 INTEROP_CHROMIUM=$(command -v chromium) node --test --test-reporter=spec report.mjs || failed=1
 # Brokers of its own, on configurations of its own. Its table of attacks needs -v.
 go test -count=1 -timeout 10m -v ./secure || failed=1
+# Brokers of its own, too.
+go test -count=1 -timeout 5m ./loader || failed=1
 exit "$failed"
