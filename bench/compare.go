@@ -38,7 +38,7 @@ func compareOptions(args []string, output io.Writer) (*compareSettings, error) {
 	f.Func("peer", "`FILE` that describes one more broker; again for each", collect(&files))
 	f.Func("program", "`NAME=PATH` of the program of a peer; again for each (default: this one for gannet, else looked up)", collect(&programs))
 	f.StringVar(&o.build, "build", "", "`DIR` in which peers that are Go modules are built with go install, if they are not there")
-	f.StringVar(&o.out, "out", "", "`DIR` for report.html, report.md, results.json, results.csv (default: gannet-bench-DATE)")
+	f.StringVar(&o.out, "out", "", "`DIR` for report.html, report.md, overview.svg, results.json, results.csv (default: gannet-bench-DATE)")
 	from := f.String("from", "", "`FILE`, a results.json: make its reports again and measure nothing")
 	if err := f.parse(args); err != nil {
 		return nil, err
@@ -285,7 +285,7 @@ func (c *comparison) write(dir string) error {
 		name  string
 		write func(io.Writer) error
 	}{
-		{"results.json", c.writeJSON}, {"results.csv", c.writeCSV}, {"report.md", c.writeMarkdown}, {"report.html", c.writePage},
+		{"results.json", c.writeJSON}, {"results.csv", c.writeCSV}, {"report.md", c.writeMarkdown}, {"report.html", c.writePage}, {"overview.svg", c.writeOverview},
 	} {
 		file, err := os.Create(filepath.Join(dir, f.name))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"encoding/xml"
 	"errors"
 	"io"
 	"net/netip"
@@ -424,5 +425,42 @@ func TestComparedScenariosOfRunAreThose(t *testing.T) {
 		if e := c.entry(); e.name != c.scenario || e.about == "" || e.unit == "" || len(c.phases) == 0 {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+func TestOverviewHasABarForEachRivalOnEitherSideOfTheFirst(t *testing.T) {
+	c := sampleComparison()
+	v := c.overview()
+	if len(v.Rows) != len(c.Scenarios) || len(v.Legend) != 2 {
+		t.Fatalf("%d rows, %d rivals", len(v.Rows), len(v.Legend))
+	}
+	one := 0
+	for _, g := range v.Grid {
+		if g.Class == "one" {
+			one = g.X
+		}
+	}
+	dearer, cheaper := v.Rows[0].Bars[0], v.Rows[1].Bars[0]
+	if dearer.X != one || dearer.Width <= 1 || !strings.Contains(dearer.Label, "lost") {
+		t.Errorf("dearer, and with losses: %+v", dearer)
+	}
+	if cheaper.X+cheaper.Width != one || cheaper.Label != "×0.500" {
+		t.Errorf("cheaper: %+v, the line of the first is at %d", cheaper, one)
+	}
+	if b := v.Rows[2].Bars[0]; b.Label != "×0.500" {
+		t.Errorf("by memory: %+v", b)
+	}
+	if b := v.Rows[1].Bars[1]; b.Width != 0 || b.Label != "not offered" {
+		t.Errorf("not offered: %+v", b)
+	}
+	var text bytes.Buffer
+	if err := c.writeOverview(&text); err != nil {
+		t.Fatal(err)
+	}
+	if s := text.String(); strings.Contains(s, "<script") || strings.Contains(s, "ZgotmplZ") {
+		t.Errorf("text became an element in\n%s", s)
+	}
+	if err := xml.Unmarshal(text.Bytes(), new(struct{})); err != nil {
+		t.Errorf("not XML: %v", err)
 	}
 }
