@@ -53,10 +53,14 @@ type origin struct {
 
 // transport returns what the broker is to write to.
 func (c *conn) transport() broker.Transport {
-	if c.origin.layers != nil {
-		return c.origin.layers
+	switch lay := c.origin.layers; {
+	case lay == nil:
+		return c
+	case lay.tls == nil:
+		return webLayers{lay}
+	default:
+		return lay
 	}
-	return c
 }
 
 // Write implements broker.Transport. It takes all of b or returns an error, in

@@ -46,8 +46,8 @@
 // connection without any of it does not know that there is such a thing: it pays one
 // pointer, to the origin it shares with all others of its listener. layers.go has how TLS
 // is read on a loop without waiting, tlsinside.go why an idle TLS connection has no
-// buffer, greeting.go what a storm of handshakes can and cannot do. Layers have no
-// WriteDirect: their bytes are numbered, and only the owner counts.
+// buffer, greeting.go what a storm of handshakes can and cannot do. wire.go is how another
+// loop writes a frame to a WebSocket. With TLS it may not: records are numbered.
 //
 // The roads not taken: TLS on a goroutine for each connection costs four times the memory.
 // A handshake on the loop would have to be a state machine of our own: crypto/tls cannot be

@@ -58,6 +58,7 @@ type layers struct {
 
 	upgrade *upgrade          // the HTTP request; nil after, and without WebSocket
 	frames  *websocket.Reader // nil before, and without WebSocket
+	wire    *wire             // nil before, and without WebSocket or with TLS below it
 
 	proxied bool // the PROXY protocol has told about the client: X-Forwarded-For has nothing to add
 	closed  bool // the goodbyes of the layers are on their way
@@ -208,6 +209,9 @@ func (lay *layers) upward(b []byte) {
 	if err == nil || c.peer == nil { // closing: the close frame is that of goodbye
 		return
 	}
+	if lay.wire != nil {
+		lay.wire.close()
+	}
 	lay.send(s, answers)
 	lay.frames = nil
 	if errors.Is(err, websocket.ErrClosed) {
@@ -261,7 +265,10 @@ func (lay *layers) Write(b []byte) error {
 		return net.ErrClosed
 	}
 	s := c.loop.lend()
-	if lay.frames != nil {
+	if lay.wire != nil {
+		b = lay.wire.unsaid(b)
+	}
+	if lay.frames != nil && len(b) > 0 {
 		s.frame = append(websocket.AppendHeader(s.frame[:0], websocket.Binary, len(b)), b...)
 		b = s.frame
 	}
@@ -273,8 +280,11 @@ func (lay *layers) Write(b []byte) error {
 	return nil
 }
 
-// send writes b, which is a frame if there are frames. False: the connection is gone, and closed has been called.
+// send writes b, whole frames or none if there are frames. False: the connection is gone, and closed has been called.
 func (lay *layers) send(s *scratch, b []byte) bool {
+	if lay.wire != nil {
+		return lay.wire.write(lay.conn, b)
+	}
 	if lay.tls == nil {
 		_, err := lay.conn.sock.Write(b)
 		return err == nil

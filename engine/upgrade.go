@@ -39,6 +39,9 @@ func (lay *layers) request(b []byte) (rest []byte) {
 		}
 		rest = b[r.Size:]
 		lay.upgrade, lay.frames = nil, new(websocket.Reader)
+		if lay.tls == nil {
+			lay.wire = &wire{}
+		}
 		lay.send(s, answer)
 		return rest
 	default:

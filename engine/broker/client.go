@@ -93,8 +93,8 @@ type Transport interface {
 type DirectWriter interface {
 	// WriteDirect hands b to the socket, without copying and without waiting, and returns how much it took; 0 on any
 	// error, which the owner will meet too. Called on any goroutine, but only while the connection is that of a client whose
-	// lock is held, while Buffered is 0 and the owner is not in Write: nothing else writes then, and Closed, which comes
-	// before the socket is closed, waits for the lock.
+	// lock is held, while Buffered is 0 and the owner is not in Write: no other bytes of the client are written then, and
+	// Closed, which comes before the socket is closed, waits for the lock. The next Write begins with what was not taken.
 	WriteDirect(b []byte) int
 }
 
