@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"runtime"
 	"time"
 )
 
@@ -87,9 +86,6 @@ type phase struct {
 
 // run turns l until the phase is over.
 func (p phase) run(ctx context.Context, l *loop) error {
-	runtime.LockOSThread() // to which sharp timeouts belong
-	defer runtime.UnlockOSThread()
-	sharpTimeouts()
 	start := l.clock()
 	last, moved := p.progress(), start
 	for p.done == nil || !p.done() {

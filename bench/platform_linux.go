@@ -76,14 +76,6 @@ func (p *poller) wait(timeout time.Duration) (int, error) {
 	return 0, fmt.Errorf("epoll: wait: %w", errno)
 }
 
-// sharpTimeouts has the kernel end the waits of the calling thread when their timeout is
-// over. It otherwise takes up to 50 µs longer, to save a wake-up, and a message that is due
-// by the clock leaves so much later.
-func sharpTimeouts() {
-	// Where it is not to be had, messages leave a little later, and say so.
-	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_TIMERSLACK, 1, 0)
-}
-
 // ready returns answer i of the last wait. Errors and hang-ups count as input, which
 // then reports them.
 func (p *poller) ready(i int) (token int32, input, output bool) {

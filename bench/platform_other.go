@@ -22,7 +22,6 @@ func (p *poller) wait(time.Duration) (int, error)     { return 0, errPlatform }
 func (p *poller) ready(int) (int32, bool, bool)       { return 0, false, false }
 func (p *poller) close()                              {}
 
-func sharpTimeouts()                                          {}
 func dialSocket(netip.AddrPort, netip.Addr, int) (int, error) { return -1, errPlatform }
 func readSocket(int, []byte) (int, bool, error)               { return 0, false, errPlatform }
 func writeSocket(int, []byte) (int, bool, error)              { return 0, false, errPlatform }
