@@ -18,7 +18,7 @@ type core interface {
 
 	Turn(now broker.Time)
 	NeedsTurn() bool
-	Tick(now broker.Time)
+	Tick(now broker.Time) (soon bool)
 	Blocked() bool
 	Shutdown(now broker.Time)
 }

@@ -114,10 +114,10 @@ func (e *echoCore) flush() {
 	e.dirty = e.dirty[:0]
 }
 
-func (e *echoCore) Begin()           {}
-func (e *echoCore) Rest() bool       { return true }
-func (e *echoCore) Tick(broker.Time) { e.ticks++ }
-func (e *echoCore) Blocked() bool    { return false }
+func (e *echoCore) Begin()                {}
+func (e *echoCore) Rest() bool            { return true }
+func (e *echoCore) Tick(broker.Time) bool { e.ticks++; return true }
+func (e *echoCore) Blocked() bool         { return false }
 
 func (e *echoCore) Shutdown(broker.Time) {
 	e.shutdowns++

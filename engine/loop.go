@@ -76,6 +76,7 @@ type loop struct {
 
 	armed    atomic.Bool   // a task is queued
 	ticked   atomic.Int64  // broker.Time of the last tick
+	restful  atomic.Bool   // the next one need not come soon
 	requests atomic.Uint32 // what the task shall do besides the turn
 	retry    *time.Timer   // wakes a blocked loop
 
@@ -249,9 +250,10 @@ func (l *loop) run() {
 		l.core.Shutdown(l.now)
 	}
 	if requests&requestTick != 0 {
-		l.core.Tick(l.now)
+		soon := l.core.Tick(l.now)
 		l.ticked.Store(int64(l.now))
 		l.sweepDraining()
+		l.restful.Store(!soon && len(l.draining) == 0)
 	}
 	l.turn()
 }

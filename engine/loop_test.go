@@ -109,12 +109,12 @@ func (c *scriptCore) Turn(broker.Time) {
 	}
 }
 
-func (c *scriptCore) NeedsTurn() bool      { return c.dirty }
-func (c *scriptCore) Begin()               {}
-func (c *scriptCore) Rest() bool           { return true }
-func (c *scriptCore) Tick(broker.Time)     {}
-func (c *scriptCore) Blocked() bool        { return c.block }
-func (c *scriptCore) Shutdown(broker.Time) {}
+func (c *scriptCore) NeedsTurn() bool       { return c.dirty }
+func (c *scriptCore) Begin()                {}
+func (c *scriptCore) Rest() bool            { return true }
+func (c *scriptCore) Tick(broker.Time) bool { return false }
+func (c *scriptCore) Blocked() bool         { return c.block }
+func (c *scriptCore) Shutdown(broker.Time)  {}
 
 // scripted returns a loop with fakes on both sides.
 func scripted(peeks ...int) (*loop, *scriptCore, *fakeEvents) {

@@ -12,8 +12,13 @@ import (
 	"github.com/gannetmq/gannet/engine/broker"
 )
 
-// tickEvery is how often every loop gets a tick.
-const tickEvery = 250 * time.Millisecond
+const (
+	// tickEvery is how often a loop gets a tick that has something to wait for.
+	tickEvery = 250 * time.Millisecond
+	// restTicks is how much rarer it gets one otherwise. Each wakes threads of the Go runtime that look around for
+	// milliseconds: with four a second, a broker that does nothing takes 0.8 % of a processor, with one 0.2 %.
+	restTicks = 4
+)
 
 // Server is a broker with its listeners and event loops. Its methods are safe for
 // concurrent use; Run is called once.
@@ -169,18 +174,34 @@ func (s *Server) accept(ctx context.Context) {
 	}
 }
 
-// tick requests a tick from every loop until ctx ends.
+// tick requests ticks from all loops until ctx ends.
 func (s *Server) tick(ctx context.Context) {
-	t := time.NewTicker(tickEvery)
+	t := time.NewTimer(tickEvery)
 	defer t.Stop()
-	for {
+	for skipped := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			for _, l := range s.loops {
+		}
+		all, rest := skipped >= restTicks, true
+		for _, l := range s.loops {
+			restful := l.restful.Load()
+			rest = rest && restful
+			if all || !restful {
 				l.request(requestTick)
 			}
+		}
+		switch {
+		case rest:
+			skipped = restTicks
+			t.Reset(restTicks * tickEvery)
+		case all:
+			skipped = 1
+			t.Reset(tickEvery)
+		default:
+			skipped++
+			t.Reset(tickEvery)
 		}
 	}
 }

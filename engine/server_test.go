@@ -238,11 +238,12 @@ type tickCore struct {
 	ticked chan int
 }
 
-func (c *tickCore) Tick(broker.Time) {
+func (c *tickCore) Tick(broker.Time) bool {
 	select {
 	case c.ticked <- c.id:
 	default:
 	}
+	return false
 }
 
 func TestUnixSocketIsServedAndReplacesAStaleOne(t *testing.T) {

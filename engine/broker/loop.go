@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"time"
 
 	"github.com/valyala/bytebufferpool"
 
@@ -34,6 +35,7 @@ type Loop struct {
 	out, dout, lost session.Output // of a packet, of a delivery, of a connection that ends
 	og              session.Outgoing
 	lastTick        Time
+	near            Time // up to then a connection may have a deadline that is to be kept promptly
 	lagging         bool // the last tick came late,
 	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
@@ -63,8 +65,9 @@ type Loop struct {
 
 // parking is the wheel of parked clients that have a deadline. Its lock is a leaf: any loop may take a client out.
 type parking struct {
-	mu sync.Mutex
-	w  wheel[parkedTimer, *parkedTimer]
+	mu   sync.Mutex
+	w    wheel[parkedTimer, *parkedTimer]
+	near Time // see Loop.near
 }
 
 // parkedTimer is the deadline of a parked client. Most clients are connected, and their connection has one of its own.
@@ -725,8 +728,8 @@ func (l *Loop) releaseDurable(now Time) {
 	}
 }
 
-// Tick fires the timers. About four times a second.
-func (l *Loop) Tick(now Time) {
+// Tick fires the timers. It tells whether the next is wanted in a quarter second, and not only in one.
+func (l *Loop) Tick(now Time) (soon bool) {
 	l.startTimers(now)
 	l.noteLag(now)
 	l.timers.advance(now, func(cn *Conn) { l.connTimer(cn, now) })
@@ -750,6 +753,17 @@ func (l *Loop) Tick(now Time) {
 		l.sweepRetained(now)
 	}
 	l.logDrops(now)
+	return l.expectant(now)
+}
+
+// expectant tells whether the loop waits for something that wants a tick soon.
+func (l *Loop) expectant(now Time) bool {
+	l.parked.mu.Lock()
+	near := max(l.near, l.parked.near)
+	l.parked.mu.Unlock()
+	lag := l.b.options().MaxLoopLag
+	prompt := lag > 0 && lag < 2*time.Second // what is late is judged by the time between two ticks
+	return prompt || near >= now || len(l.hungry)+len(l.holding)+len(l.failedReads) > 0 || l.index == 0 && l.b.retained.expiring.Load() > 0
 }
 
 // noteLag looks how late the tick comes. One late tick is no sign of load: a machine that was suspended, a virtual one that was moved or
@@ -781,6 +795,7 @@ func (l *Loop) setTimer(cn *Conn, due Time) {
 		l.timers.keep(cn)
 		return
 	}
+	l.near = later(l.near, due, l.lastTick)
 	l.timers.put(cn, due, session.Never)
 }
 
@@ -853,6 +868,7 @@ func (l *Loop) park(c *client) {
 		c.parked = &parkedTimer{client: c}
 	}
 	l.parked.mu.Lock()
+	l.parked.near = later(l.parked.near, due, l.lastTick)
 	l.parked.w.put(c.parked, due, session.Never)
 	l.parked.mu.Unlock()
 }

@@ -149,3 +149,14 @@ func (w *wheel[T, P]) advance(now Time, fire func(P)) {
 		}
 	}
 }
+
+// promptMillis is how far away a deadline counts as near: its end is noticed within a quarter second, that of others within one.
+const promptMillis = 5000
+
+// later returns the later of near and due, if due is near as of now.
+func later(near, due, now Time) Time {
+	if due <= now+promptMillis {
+		return max(near, due+tickMillis)
+	}
+	return near
+}

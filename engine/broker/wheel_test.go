@@ -3,6 +3,8 @@ package broker
 import (
 	"math/rand"
 	"testing"
+
+	"github.com/gannetmq/gannet/codec"
 )
 
 type alarm struct {
@@ -91,5 +93,43 @@ func TestWheelKeepsWhatHasNoDeadline(t *testing.T) {
 	w.remove(&alarms[1])
 	if all := w.appendAll(nil); rang != 2 || len(all) != 0 || w.count != 0 {
 		t.Fatalf("%d rang, %d are listed, %d counted", rang, len(all), w.count)
+	}
+}
+
+// TestTicksAreWantedSoonWhileADeadlineIsNear: for a loop without any, or with those of patient clients only, a tick a second is enough.
+func TestTicksAreWantedSoonWhileADeadlineIsNear(t *testing.T) {
+	r := newRig(t, 1, nil)
+	wanted := func() bool {
+		r.Pass(tickMillis)
+		return r.Loops[0].Tick(r.Now)
+	}
+	if wanted() {
+		t.Error("wanted soon without a client")
+	}
+	connect := func(id string, keepAlive uint16) *wire {
+		c := connectAs(id, codec.V5)
+		c.KeepAlive = keepAlive
+		return r.connect(0, c)
+	}
+	connect("patient", 60)
+	if wanted() {
+		t.Error("wanted soon for a Keep Alive of a minute")
+	}
+	w := connect("hasty", 2)
+	if !wanted() {
+		t.Error("not wanted soon for a Keep Alive of two seconds")
+	}
+	w.send(codec.AppendPingreq(nil))
+	r.Pass(2_900)
+	if w.Closed {
+		t.Error("closed too early")
+	}
+	r.Pass(2 * tickMillis)
+	if !w.Closed {
+		t.Error("not closed in time")
+	}
+	r.Pass(promptMillis)
+	if wanted() {
+		t.Error("wanted soon when the hasty one is gone")
 	}
 }

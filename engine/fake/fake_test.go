@@ -16,8 +16,8 @@ type ring struct {
 	ticks  []session.Time
 }
 
-func (l *ring) NeedsTurn() bool       { return false }
-func (l *ring) Tick(now session.Time) { l.ticks = append(l.ticks, now) }
+func (l *ring) NeedsTurn() bool            { return false }
+func (l *ring) Tick(now session.Time) bool { l.ticks = append(l.ticks, now); return false }
 func (l *ring) Turn(now session.Time) {
 	l.turns = append(l.turns, now)
 	if l.tokens > 0 {

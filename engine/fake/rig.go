@@ -9,7 +9,7 @@ const TickMillis session.Time = 250
 type Loop interface {
 	NeedsTurn() bool
 	Turn(now session.Time)
-	Tick(now session.Time)
+	Tick(now session.Time) (soon bool)
 }
 
 // Rig is loops that are turned by hand, one after the other on one goroutine, at an instant that stands still until it is
