@@ -248,15 +248,24 @@ const (
 	// maxSpareBytes bounds the buffers that a loop keeps because they are too large to be its scratch, for clients whose queues
 	// are drained and for large packets on their way in and out. The pool does not keep them: it judges by what it sees most of,
 	// which is acknowledgements.
-	maxSpareBytes = 4 << 20
+	maxSpareBytes = 2 << 20
 )
 
 // takeSpare returns a buffer of l.spare, of which there must be one.
 func (l *Loop) takeSpare() *bytebufferpool.ByteBuffer {
 	n := len(l.spare) - 1
 	buf := l.spare[n]
-	l.spare, l.spareBytes = l.spare[:n], l.spareBytes-cap(buf.B)
+	l.spare[n] = nil
+	l.spare, l.spareBytes, l.lent = l.spare[:n], l.spareBytes-cap(buf.B), true
 	return buf
+}
+
+// dropSpare lets go of the buffers that the loop keeps, if none was needed since the last time.
+func (l *Loop) dropSpare() {
+	if !l.lent {
+		l.spare, l.spareBytes = nil, 0
+	}
+	l.lent = false
 }
 
 // giveBack takes a buffer that is not needed any more.

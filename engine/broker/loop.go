@@ -41,6 +41,7 @@ type Loop struct {
 	scratch         []byte
 	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
 	spareBytes      int                          // of them together
+	lent            bool                         // one of these was, since the last tick
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
@@ -753,6 +754,7 @@ func (l *Loop) Tick(now Time) (soon bool) {
 		l.sweepRetained(now)
 	}
 	l.logDrops(now)
+	l.dropSpare()
 	return l.expectant(now)
 }
 
