@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,4 +149,23 @@ func echoes(nc net.Conn) bool {
 	got := make([]byte, 5)
 	_, err := io.ReadFull(nc, got)
 	return err == nil && string(got) == "hello"
+}
+
+// A table that grows later keeps everybody waiting who needs a descriptor.
+func TestTableOfDescriptorsIsLargeEnoughFromTheStart(t *testing.T) {
+	const connections = 3000
+	prepareTable(connections)
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skipf("this system does not tell the size of the table: %v", err)
+	}
+	var size uint64
+	for line := range strings.Lines(string(status)) {
+		if after, ok := strings.CutPrefix(line, "FDSize:"); ok {
+			size, _ = strconv.ParseUint(strings.TrimSpace(after), 10, 64)
+		}
+	}
+	if want := min(connections+descriptorReserve, DescriptorLimit()); size < want {
+		t.Errorf("room for %d descriptors, want %d", size, want)
+	}
 }
