@@ -6,7 +6,7 @@
 // It is not where packets are parsed, clients are known or messages are routed, and
 // it opens no file. It imports engine/broker, engine/session for the policies of
 // listeners, and engine/proxy and engine/websocket for what is spoken below MQTT, and
-// is the only package that imports gnet, in gnet.go alone. A program that embeds the
+// is the only package that imports gnet, in gnet.go and direct_linux.go alone. A program that embeds the
 // broker imports this package: New, then Run. Certificates come as a *tls.Config, and
 // who may connect is asked of Options.Admit: where they come from is none of its business.
 //
@@ -23,16 +23,21 @@
 //
 // # A connection
 //
-// An acceptor takes it from the kernel, when the rate allows it; Options.Admit, the
-// listener's bound and the gate let it in or it is closed; the reactor duplicates its descriptor for the event loop
-// with the fewest connections (so it needs two for a moment); the loop calls Open.
+// An event loop takes it from the kernel, when the rate allows it; Options.Admit, the
+// listener's bound and the gate let it in or it is closed; the loop keeps it, or hands it
+// to another that has clearly fewer, and calls Open. intake.go has how that goes on
+// without ever waiting, door.go who may come in, and what happens when descriptors run
+// out. Loops accept on Linux, by the private parts of one version of gnet
+// (direct_linux.go); elsewhere goroutines do, which hand the connection to gnet
+// (acceptor.go). Nothing but the cost tells the two apart.
+//
 // When the broker closes it, data stops at once, Closed follows at the end of the
 // turn, and the socket gets two seconds, without the broker, to send what it holds.
 // When the socket breaks, Closed follows at once, even inside a Write.
 //
 // # Layers
 //
-// What a listener has besides MQTT comes between the acceptor and the broker:
+// What a listener has besides MQTT comes between accepting and the broker:
 //
 //	listener   greeting (its own goroutine)    event loop
 //	mqtt unix  -                               socket -> broker
@@ -65,16 +70,19 @@
 //
 //	goroutine       number            ends when                     joined by
 //	event loop      Options.Loops     reactor.stop                  reactor.stop
-//	acceptor        4 a listener      its listener is closed        Run
+//	acceptor        4 a listener, if  its listener is closed        Run
+//	                loops do not
 //	greeting        up to             it fails, a loop has its      greetings.stop
 //	                MaxHandshakes     connection, or time is up
 //	ticker          1                 Run has drained the loops     Run
 //	retry timer     short, 0-1/loop   its wake-up is queued         loop.silence
 //	                of a blocked loop
+//	pause timer     short, 0-1/loop   its wake-up is queued         loop.silence
+//	                and listener
 //
 // gnet adds two goroutines of its worker pool, which belong to the process and do
 // nothing here. Nothing else is started; Run itself waits and then tidies up in this
-// order: listeners, acceptors, greetings, connections, ticker, wake-ups, event loops. After the
+// order: listeners, whoever accepts, greetings, connections, ticker, wake-ups, event loops. After the
 // event loops have ended, Run owns what they owned and gives each core a last turn.
 //
 // # Bounds
@@ -91,6 +99,8 @@
 //	greetings that compute     half of the loops     wait for a slot            -
 //	HTTP request               8 KiB                 431                        RefusedUpgrade
 //	answers below the broker   64 KiB unread         closed                     TransportErrors
+//	accepted in one go         16 a listener         the loop goes on first     -
+//	handed to one loop         1024 that wait        closed                     AdoptErrors
 //	callbacks before a turn    128                   the turn runs              -
 //	a closed socket's time     2 s                   the rest is dropped        -
 //	Options.ShutdownTimeout    5 s                   the rest is dropped        one line in the log

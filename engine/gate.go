@@ -56,7 +56,7 @@ func (g *gate) announce() {
 }
 
 // descriptorReserve is how many file descriptors are left to the store, to the
-// listeners and to connections that are being adopted (each needs two for a
+// listeners and to connections that come out of a greeting (each needs two for a
 // moment), when the bound of the connections is derived from the limit.
 const descriptorReserve = 600
 

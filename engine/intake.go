@@ -33,9 +33,9 @@ const (
 	// connections again.
 	acceptBurst = 16
 
-	// shareSlack is the part of the connections of the loop with the fewest that another
-	// may have more, and still keep what it accepts.
-	shareSlack = 1.0 / 8
+	// slackPart is the part of the connections of the loop with the fewest, an eighth,
+	// by which another may have more and still keep what it accepts.
+	slackPart = 8
 
 	// arrivalsMost bounds the connections that wait for a loop to open them. A loop that
 	// lets so many wait is stuck: what comes then is closed, and counted as AdoptErrors.
@@ -211,7 +211,8 @@ func (in *intake) receive(i *inlet, fd int, peer netip.AddrPort) {
 
 // place gives fd to this loop, or to one that has fewer connections.
 func (in *intake) place(fd int, e *entry) {
-	if to := in.door.fewest(); in.load.Load() > to.load.Load()+int64(float64(to.load.Load())*shareSlack) && to.hand(arrival{fd, *e}) {
+	to := in.door.fewest()
+	if few := to.load.Load(); in.load.Load() > few+few/slackPart && to.hand(arrival{fd, *e}) {
 		return
 	}
 	in.open(fd, e)

@@ -34,7 +34,7 @@ func TestConnectionsAreSharedAmongTheLoops(t *testing.T) {
 		}
 		least, most, all = min(least, n), max(most, n), all+n
 	}
-	if all != clients || most > least+int64(float64(least)*shareSlack)+1 {
+	if all != clients || most > least+least/slackPart+1 {
 		t.Errorf("%d connections, from %d to %d a loop", all, least, most)
 	}
 	s.stop()

@@ -57,7 +57,7 @@ type Options struct {
 	// Admit is asked for every connection before anything is read from it, and once
 	// more when a proxy has told the client's real address; false closes it. A proxy
 	// that is in ProxyOptions.Trusted is not asked about, only its clients are, nor is
-	// anybody on a Unix socket. It is called on acceptors, handshakes and event loops
+	// anybody on a Unix socket. It is called on event loops, acceptors and handshakes
 	// at the same time, and must not block. Default: nil, everybody is admitted.
 	Admit func(addr netip.Addr, listener string) bool
 
