@@ -141,14 +141,10 @@ func (c *comparison) glance() (table [][]string) {
 		header = append(header, name+" rate", name+" CPU")
 	}
 	table = append(table, header)
-	figures := comparedFigures()
-	rate, cpu, memory := figures[0], figures[1], figures[2]
+	rate := comparedFigures()[0]
 	for i := range rows {
 		r := &rows[i]
-		cost, suffix := cpu, ""
-		if !r.applies(cpu) && r.applies(memory) {
-			cost, suffix = memory, " memory"
-		}
+		cost, suffix := r.cost()
 		cells := []string{r.entry.name, r.summary(0, rate, cost)}
 		for k := 1; k < len(names); k++ {
 			col := &r.columns[k]
@@ -162,6 +158,17 @@ func (c *comparison) glance() (table [][]string) {
 		table = append(table, cells)
 	}
 	return table
+}
+
+// cost returns what the brokers of a row are compared by besides the rate, and what to add to a
+// ratio of it: processor time, or memory where only that was measured.
+func (r *row) cost() (f comparedFigure, suffix string) {
+	figures := comparedFigures()
+	cpu, memory := figures[1], figures[2]
+	if !r.applies(cpu) && r.applies(memory) {
+		return memory, " memory"
+	}
+	return cpu, ""
 }
 
 // summary writes the figures of one column in a few words.

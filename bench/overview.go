@@ -55,16 +55,6 @@ type overview struct {
 	Rows                                            []overviewRow
 }
 
-// cost returns the figure by which brokers are compared in the overview.
-func (r *row) cost() comparedFigure {
-	figures := comparedFigures()
-	cpu, memory := figures[1], figures[2]
-	if !r.applies(cpu) && r.applies(memory) {
-		return memory
-	}
-	return cpu
-}
-
 func (c *comparison) overview() *overview {
 	names := c.names()
 	names = names[:min(len(names), 1+overviewPeers)]
@@ -82,8 +72,9 @@ func (c *comparison) overview() *overview {
 	rows := c.rows()
 	low, high := 0.5, 2.
 	for i := range rows {
+		cost, _ := rows[i].cost()
 		for k := range names {
-			if ratio := rows[i].ratio(rows[i].cost(), k); ratio > 0 {
+			if ratio := rows[i].ratio(cost, k); ratio > 0 {
 				low, high = min(low, ratio), max(high, ratio)
 			}
 		}
@@ -94,9 +85,10 @@ func (c *comparison) overview() *overview {
 	y := overviewTop + 6
 	for i := range rows {
 		r := overviewRow{Name: rows[i].entry.name}
+		cost, _ := rows[i].cost()
 		begin := y
 		for k := 1; k < len(names); k++ {
-			ratio := rows[i].ratio(rows[i].cost(), k)
+			ratio := rows[i].ratio(cost, k)
 			b := overviewBarOf{Class: k - 1, Y: y, TextY: y + overviewBar, X: at(1), Label: times(ratio), Text: names[k] + " " + times(ratio)}
 			if ratio > 0 {
 				b.X, b.Width = min(at(1), at(ratio)), max(1, at(max(1, ratio))-at(min(1, ratio)))
