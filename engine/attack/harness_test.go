@@ -111,21 +111,12 @@ func (s *server) until(what string, reached func() bool) {
 // heapWithin holds the heap against a bound in bytes beyond what the idle server had.
 func (s *server) heapWithin(bound int) {
 	s.t.Helper()
-	var grown int64
-	for range heapLooks {
-		if grown = int64(heapInUse()) - int64(s.heap); grown <= int64(bound) {
-			break
-		}
-	}
+	grown := int64(heapInUse()) - int64(s.heap)
 	s.t.Logf("heap: %.1f MiB of %.1f MiB allowed", float64(grown)/mib, float64(bound)/mib)
 	if grown > int64(bound) {
 		s.t.Errorf("the heap grew by %d bytes, more than %d", grown, bound)
 	}
 }
-
-// heapLooks is how often a heap that is too large is looked at again: while the store writes out a table of some megabytes, it has
-// another one already.
-const heapLooks = 100
 
 // quiet expects that no connection and no goroutine of the attack is left.
 func (s *server) quiet() {
