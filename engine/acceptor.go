@@ -32,11 +32,9 @@ func (d *door) accept(ctx context.Context, l *listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			d.starved(l, err)
-			if !sleep(ctx, pause) {
+			if !sleep(ctx, d.starved(l, err, &pause)) {
 				return
 			}
-			pause = min(2*pause, acceptPauseMax)
 		}
 	}
 }

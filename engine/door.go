@@ -143,13 +143,21 @@ func (d *door) leave(l *listener) {
 	d.gate.leave()
 }
 
-// starved reacts to an accept that failed with err.
-func (d *door) starved(l *listener, err error) {
+// starved reacts to an accept that failed with err, and returns how long to pause. After that one, pause is how long the
+// next is going to be: twice as long, unless this time somebody could be told to go.
+func (d *door) starved(l *listener, err error, pause *time.Duration) time.Duration {
 	l.tally.count(acceptError)
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		l.tally.add(refusedStarved, uint64(d.reserve.shed(l)))
-	}
 	d.complain("accept", l.name(), plain(err).Error())
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		if n := d.reserve.shed(l); n > 0 {
+			l.tally.add(refusedStarved, uint64(n))
+			*pause = acceptPauseMin
+			return acceptPauseMin
+		}
+	}
+	now := *pause
+	*pause = min(2*now, acceptPauseMax)
+	return now
 }
 
 func (d *door) full(s *setup, reason string) {

@@ -186,9 +186,7 @@ func (in *intake) draw(i *inlet) {
 		case syscall.EAGAIN, net.ErrClosed:
 			return
 		default:
-			in.door.starved(i.listener, err)
-			in.rest(i, i.pause)
-			i.pause = min(2*i.pause, acceptPauseMax)
+			in.rest(i, in.door.starved(i.listener, err, &i.pause))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -242,6 +243,41 @@ func TestReserveComesBackWithTheFirstFreeDescriptor(t *testing.T) {
 	defer r.mu.Unlock()
 	if len(s.door.intakes) > 0 && r.file == nil {
 		t.Error("a connection was accepted first")
+	}
+}
+
+// Clients that can be told to go are told at once, however many have been before them; only where nothing helps does
+// the pause grow.
+func TestPausesGrowOnlyWhileNobodyCanBeToldToGo(t *testing.T) {
+	s, err := newServer(Options{Loops: 1, Listeners: []ListenerOptions{{URL: "mqtt://127.0.0.1:0"}}}, slog.New(slog.DiscardHandler),
+		func(func()) core { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, pause := s.listeners[0], acceptPauseMin
+	for want := acceptPauseMin; want < acceptPauseMax; want *= 2 {
+		if got := s.door.starved(l, syscall.EMFILE, &pause); got != want {
+			t.Fatalf("paused for %v, want %v", got, want)
+		}
+	}
+	for range 100 {
+		nc := dial(t, l.Addr())
+		if got := s.door.starved(l, syscall.EMFILE, &pause); got != acceptPauseMin {
+			t.Fatalf("paused for %v beside a client that went, want %v", got, acceptPauseMin)
+		}
+		if _, err := nc.Read(make([]byte, 1)); err == nil {
+			t.Fatal("the client was not told")
+		}
+	}
+	if got := s.Stats(); got.RefusedStarved != 100 {
+		t.Errorf("%d counted, want 100", got.RefusedStarved)
+	}
+	if got := s.door.starved(l, syscall.EMFILE, &pause); got != acceptPauseMin {
+		t.Errorf("paused for %v, want %v", got, acceptPauseMin)
+	}
+	if got := s.door.starved(l, syscall.ENOMEM, &pause); got != 2*acceptPauseMin {
+		t.Errorf("paused for %v, want %v", got, 2*acceptPauseMin)
 	}
 }
 
