@@ -28,6 +28,7 @@ type conn struct {
 	origin *origin
 	fd     int32    // never changes; for WriteDirect only
 	fresh  bool     // nothing was read yet
+	parted bool     // the goodbyes of its layers are on their way
 	port   uint16   // of the other end, and
 	addr   [16]byte // its address; all zero: none, it is a Unix socket
 }

@@ -98,7 +98,9 @@
 //	Options.HandshakeTimeout   10 s                  closed                     HandshakesTimedOut
 //	greetings that compute     half of the loops     wait for a slot            -
 //	HTTP request               8 KiB                 431                        RefusedUpgrade
-//	answers below the broker   64 KiB unread         closed                     TransportErrors
+//	pongs and key updates      64 KiB unread, what   closed                     TransportErrors
+//	                           the broker has to
+//	                           say not counted
 //	accepted in one go         16 a listener         the loop goes on first     -
 //	handed to one loop         1024 that wait        closed                     AdoptErrors
 //	callbacks before a turn    128                   the turn runs              -

@@ -257,7 +257,10 @@ func (g *greeting) layered() error {
 	}
 	lay := newLayers(g.listener, s, g.peer.Addr())
 	if g.origin != nil {
-		lay.remote, lay.userName, lay.proxied = g.origin.remote, g.origin.userName, true
+		lay.remote, lay.userName = g.origin.remote, g.origin.userName
+		if lay.upgrade != nil {
+			lay.upgrade.proxied = true
+		}
 	}
 	g.origin = &lay.origin
 	if s.tls == nil {

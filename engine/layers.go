@@ -41,10 +41,13 @@ const (
 	// keepBytes is how large a buffer a loop keeps.
 	keepBytes = 512 << 10
 
-	// answerBytesMax bounds what waits in a socket when its client is to be answered below the broker (pong, key
-	// update): who asks for that much and does not read is closed.
+	// answerBytesMax bounds the answers below the broker (pong, key update) that wait in a socket: who asks for that
+	// much and does not read is closed. What the broker has to say is bounded by the broker.
 	answerBytesMax = 64 << 10
 )
+
+// errUnread ends a connection in which answerBytesMax is exceeded.
+var errUnread = errors.New("the client asks for answers below MQTT and does not read them")
 
 // layers are the layers of one connection, and the broker.Transport above them. Owned by one event loop, and before that
 // by one greeting.
@@ -60,8 +63,7 @@ type layers struct {
 	frames  *websocket.Reader // nil before, and without WebSocket
 	wire    *wire             // nil before, and without WebSocket or with TLS below it
 
-	proxied bool // the PROXY protocol has told about the client: X-Forwarded-For has nothing to add
-	closed  bool // the goodbyes of the layers are on their way
+	unread *unread // the answers that may wait in the socket; nil: none
 }
 
 // newLayers returns the layers of a connection of l from peer.
@@ -225,34 +227,64 @@ func (lay *layers) upward(b []byte) {
 // answer writes what a layer had to say while it was reading (alerts, key updates). False: the connection is over.
 func (lay *layers) answer(s *scratch) bool {
 	c := lay.conn
-	if len(s.out) > 0 && lay.flush(s) {
-		lay.limit()
+	if n := len(s.out); n > 0 && lay.flush(s) {
+		lay.limit(n)
 	}
 	return c.peer != nil
 }
 
 // reply is answer for b, which is sent below the broker.
 func (lay *layers) reply(s *scratch, b []byte) bool {
+	if lay.tls != nil {
+		return lay.seal(s, b) && lay.answer(s)
+	}
 	c := lay.conn
 	if lay.send(s, b) {
-		lay.limit()
+		lay.limit(len(b))
 	}
 	return c.peer != nil
 }
 
-// limit closes the connection if too much waits in it, with what waits.
-func (lay *layers) limit() {
-	if c := lay.conn; c.sock.OutboundBuffered() > answerBytesMax {
-		lay.listener.tally.count(transportError)
-		c.loop.events.close(c.sock)
+// limit closes the connection if too many answers wait in it, with what waits. The last one, of n bytes, is in the socket.
+func (lay *layers) limit(n int) {
+	c := lay.conn
+	waiting := c.sock.OutboundBuffered()
+	if waiting == 0 {
+		lay.unread = nil
+		return
 	}
+	if lay.unread == nil {
+		lay.unread = new(unread)
+	}
+	if lay.unread.add(n, waiting) > answerBytesMax {
+		lay.listener.tally.count(transportError)
+		c.loop.cut(c, errUnread)
+	}
+}
+
+// unread counts the answers in a socket among everything else that waits there. It knows how much was written since some
+// moment, the mark, and how much waits. Once the latter is no more than the former, all that was before the mark has been
+// sent, and there is another mark. It never counts less than what waits, and at worst the answers among twice as many bytes
+// as wait.
+type unread struct {
+	before, after int // bytes of answers on either side of the mark
+	written       int // bytes of any kind after it
+}
+
+// add takes note of an answer of n bytes, the last of those that wait, and returns how many of these are answers.
+func (u *unread) add(n, waiting int) int {
+	u.after += n
+	if waiting <= u.written {
+		*u = unread{before: u.after}
+	}
+	return min(u.before+u.after, waiting)
 }
 
 // broken ends the connection for what its client sent.
 func (lay *layers) broken(err error) {
 	c := lay.conn
 	lay.listener.tally.count(transportError)
-	lay.closed = true // an alert has been sent, where it can
+	c.parted = true // an alert has been sent, where it can
 	c.loop.hangUp(c, err)
 }
 
@@ -261,7 +293,7 @@ func (lay *layers) broken(err error) {
 // Write implements broker.Transport, see conn.Write.
 func (lay *layers) Write(b []byte) error {
 	c := lay.conn
-	if c.sock == nil || lay.closed || lay.upgrade != nil {
+	if c.sock == nil || c.parted || lay.upgrade != nil {
 		return net.ErrClosed
 	}
 	s := c.loop.lend()
@@ -283,20 +315,22 @@ func (lay *layers) Write(b []byte) error {
 // send writes b, whole frames or none if there are frames. False: the connection is gone, and closed has been called.
 func (lay *layers) send(s *scratch, b []byte) bool {
 	if lay.wire != nil {
-		return lay.wire.write(lay.conn, b)
+		return lay.wire.write(lay, b)
 	}
 	if lay.tls == nil {
-		_, err := lay.conn.sock.Write(b)
-		return err == nil
+		return lay.put(b)
 	}
+	return lay.seal(s, b) && lay.flush(s)
+}
+
+// seal puts b into s.out as records. False: the connection is gone, and closed has been called.
+func (lay *layers) seal(s *scratch, b []byte) bool {
 	s.out = s.out[:0]
-	if _, err := lay.tls.Write(b); err != nil {
-		if c := lay.conn; c.sock != nil {
-			c.loop.events.close(c.sock)
-		}
-		return false
+	_, err := lay.tls.Write(b)
+	if c := lay.conn; err != nil && c.sock != nil {
+		c.loop.events.close(c.sock)
 	}
-	return lay.flush(s)
+	return err == nil
 }
 
 // flush writes what is in s.out. False: the connection is gone, and closed has been called.
@@ -309,17 +343,25 @@ func (lay *layers) flush(s *scratch) bool {
 	if len(out) == 0 {
 		return true
 	}
-	_, err := lay.conn.sock.Write(out)
+	return lay.put(out)
+}
+
+// put writes b to the socket. False: the connection is gone, and closed has been called.
+func (lay *layers) put(b []byte) bool {
+	if lay.unread != nil {
+		lay.unread.written += len(b)
+	}
+	_, err := lay.conn.sock.Write(b)
 	return err == nil
 }
 
 // goodbye tells the client, in the language of each layer, that the connection ends. It may be gone afterwards.
 func (lay *layers) goodbye() {
 	c := lay.conn
-	if c.sock == nil || lay.closed {
+	if c.sock == nil || c.parted {
 		return
 	}
-	lay.closed = true
+	c.parted = true
 	s := c.loop.lend()
 	if lay.frames != nil {
 		code := websocket.NormalClosure

@@ -377,6 +377,19 @@ func (l *loop) hangUp(c *conn, err error) {
 	l.end(c)
 }
 
+// cut is hangUp without a goodbye, and without sending what waits.
+func (l *loop) cut(c *conn, err error) {
+	peer := c.peer
+	if peer == nil {
+		return
+	}
+	c.peer = nil
+	l.core.Closed(peer, err, l.now)
+	if c.sock != nil {
+		l.events.close(c.sock)
+	}
+}
+
 // errUnwelcome ends a connection that was refused.
 var errUnwelcome = errors.New("refused")
 

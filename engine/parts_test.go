@@ -133,6 +133,12 @@ func TestConnIsSmall(t *testing.T) {
 	}
 }
 
+func TestLayersAreSmall(t *testing.T) {
+	if size := unsafe.Sizeof(layers{}); size != 128 { // a size class of the allocator
+		t.Errorf("%d bytes for every client with TLS or WebSocket, want 128", size)
+	}
+}
+
 func TestClockAdvancesAndAgreesWithTheWall(t *testing.T) {
 	before := time.Now().UnixMilli()
 	c := newClock()

@@ -25,7 +25,7 @@ type Stats struct {
 	HandshakesFailed   uint64 // given up because of what the client sent, or that it went
 	HandshakesTimedOut uint64 // PROXY headers or handshakes that took longer than HandshakeTimeout
 	HandshakesEvicted  uint64 // closed to make room for others, see MaxHandshakes
-	TransportErrors    uint64 // connections closed for what they sent as TLS records or WebSocket frames
+	TransportErrors    uint64 // connections closed for what they sent as TLS records or WebSocket frames, or for answers to these that they do not read
 }
 
 // ListenerStats are the figures of one listener.

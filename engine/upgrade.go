@@ -10,9 +10,10 @@ import (
 
 // upgrade is a connection before it is a WebSocket. The time it has is that of the broker for a CONNECT.
 type upgrade struct {
-	setup *setup
-	peer  netip.Addr
-	head  []byte // of the request, as far as it has come; less than Options.HeaderBytesMax
+	setup   *setup
+	peer    netip.Addr
+	head    []byte // of the request, as far as it has come; less than Options.HeaderBytesMax
+	proxied bool   // the PROXY protocol has told about the client: X-Forwarded-For has nothing to add
 }
 
 // request takes the HTTP request in b, and returns what follows it. While lay.upgrade stays, nothing does.
@@ -57,7 +58,7 @@ func (lay *layers) request(b []byte) (rest []byte) {
 // introduced finds out whom the request speaks for, if it comes from a proxy that is believed, and whether it may come.
 func (lay *layers) introduced(u *upgrade, r *websocket.Request) bool {
 	p := &u.setup.options.Proxy
-	if lay.proxied || !p.trusts(u.peer) {
+	if u.proxied || !p.trusts(u.peer) {
 		return true
 	}
 	client := r.ClientAddr(p.trusts)

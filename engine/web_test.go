@@ -309,3 +309,29 @@ func TestWebSocketPingsWithoutReadingEnd(t *testing.T) {
 		}
 	})
 }
+
+// What waits because of the broker is not held against a client that pings.
+func TestWebSocketPingBehindMuchDataIsAnswered(t *testing.T) {
+	eachWeb(t, ListenerOptions{}, func(t *testing.T, s *running, connect func() net.Conn) {
+		const frames, frame = 256, 64 << 10 // more than the sockets take
+		w, _ := upgradeOver(t, connect(), "")
+		for range frames {
+			w.send(clientFrame(0x82, strings.Repeat("d", frame)))
+		}
+		w.send(clientFrame(0x89, "there?"))
+		for got, pongs := 0, 0; got < frames*frame || pongs == 0; {
+			switch first, payload := w.next(); {
+			case first == 0x82:
+				got += len(payload)
+			case first == 0x8A && string(payload) == "there?":
+				pongs++
+			default:
+				t.Fatalf("frame %#x %q", first, payload)
+			}
+		}
+		s.stop()
+		if got := s.Stats(); got.TransportErrors != 0 {
+			t.Errorf("stats: %+v", got)
+		}
+	})
+}

@@ -87,12 +87,12 @@ func (w *wire) unsaid(b []byte) []byte {
 
 // write sends what is owed and then b, whole frames, possibly none. Owner only. False: the connection is gone, and closed
 // has been called.
-func (w *wire) write(c *conn, b []byte) bool {
+func (w *wire) write(lay *layers, b []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o := w.owed; o != nil {
 		if len(o.rest) > 0 {
-			if _, err := c.sock.Write(o.rest); err != nil {
+			if !lay.put(o.rest) {
 				return false
 			}
 			o.rest = nil
@@ -101,12 +101,10 @@ func (w *wire) write(c *conn, b []byte) bool {
 			w.owed = nil
 		}
 	}
-	if len(b) > 0 {
-		if _, err := c.sock.Write(b); err != nil {
-			return false
-		}
+	if len(b) > 0 && !lay.put(b) {
+		return false
 	}
-	w.busy = c.sock.OutboundBuffered() > 0
+	w.busy = lay.conn.sock.OutboundBuffered() > 0
 	return true
 }
 

@@ -116,6 +116,59 @@ func webOn(l *loop) (*layers, *fakeSocket) {
 
 func ping(lay *layers) { lay.receive(clientFrame(0x89, "!")) }
 
+// A socket that always holds data, because its client reads as slowly as the broker writes, is none that holds many answers.
+func TestOnlyAnswersThatWaitAreHeldAgainstAClient(t *testing.T) {
+	const rounds = 1000
+	answers := map[string]func(lay *layers){
+		"pong": func(lay *layers) { lay.receive(clientFrame(0x89, strings.Repeat("p", 125))) },
+		"record": func(lay *layers) {
+			s := lay.conn.loop.lend()
+			s.out = append(s.out[:0], make([]byte, 127)...)
+			lay.answer(s)
+		},
+	}
+	for name, answer := range answers {
+		for _, c := range []struct {
+			name     string
+			buffered int // before each answer, and behind it
+			data     int // that the broker writes between two of them
+			grows    bool
+			closed   bool
+		}{
+			{name: "all is read", buffered: 0},
+			{name: "data flows", buffered: 1 << 20, data: 50 << 10},
+			{name: "a little data flows", buffered: 256 << 10, data: 1 << 10},
+			{name: "nothing is read", buffered: 1, grows: true, closed: true},
+			{name: "nothing is read behind data", buffered: 1 << 20, grows: true, closed: true},
+			{name: "more answers than data", buffered: 1 << 20, data: 127, closed: true},
+		} {
+			l, _, _ := scripted(0)
+			lay, s := webOn(l)
+			s.buffered = c.buffered
+			n := 0
+			for ; n < rounds && !s.ended; n++ {
+				if c.data > 0 {
+					lay.Write(make([]byte, c.data))
+				}
+				before := len(s.written)
+				answer(lay)
+				if c.grows {
+					s.buffered += len(s.written) - before
+				}
+			}
+			if s.ended != c.closed || lay.listener.tally.stats().TransportErrors != map[bool]uint64{true: 1}[c.closed] {
+				t.Errorf("%s, %s: after %d answers closed %v, want %v", name, c.name, n, s.ended, c.closed)
+			}
+			if c.closed && (n < answerBytesMax/127/2 || n > answerBytesMax/127+2) {
+				t.Errorf("%s, %s: closed after %d answers", name, c.name, n)
+			}
+			if lay.unread != nil && c.buffered == 0 {
+				t.Errorf("%s, %s: something is counted", name, c.name)
+			}
+		}
+	}
+}
+
 func TestOtherLoopsKeepAwayFromAWireInUse(t *testing.T) {
 	const longest = directBytesMax
 	in, out, err := os.Pipe()
