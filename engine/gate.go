@@ -94,5 +94,5 @@ func DescriptorLimit() uint64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 1024
 	}
-	return limit.Cur
+	return uint64(limit.Cur) // FreeBSD has it signed
 }

@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,8 +27,10 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asGannet) != "" {
-		if n, err := strconv.ParseUint(os.Getenv(fileLimit), 10, 64); err == nil {
-			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+		var limit syscall.Rlimit // its fields are of another type on FreeBSD
+		if _, err := fmt.Sscan(os.Getenv(fileLimit), &limit.Cur); err == nil {
+			limit.Max = limit.Cur
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 				panic(err)
 			}
 		}
