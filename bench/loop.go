@@ -2,9 +2,11 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gannetmq/gannet/codec"
+	"github.com/gannetmq/gannet/engine"
 )
 
 // readSize is how much one read may bring, for all clients together: whatever a
@@ -88,8 +90,13 @@ func (l *loop) clock() time.Duration {
 	return l.now
 }
 
-// open adds a client that connects as soon as it may.
+// open adds a client that connects as soon as it may. Room is made for it and others to come, here and in the kernel, where
+// it would be made while they connect and are measured.
 func (l *loop) open(c *client) {
+	if n := len(l.clients); n == cap(l.clients) {
+		l.clients = slices.Grow(l.clients, max(n, spareDescriptors))
+		engine.PrepareDescriptors(cap(l.clients) + spareDescriptors)
+	}
 	c.token, c.fd = int32(len(l.clients)), -1
 	l.clients = append(l.clients, c)
 	l.reopen(c)

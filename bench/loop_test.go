@@ -2,6 +2,9 @@ package bench
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +58,30 @@ func TestWhatIsDueIsWrittenBeforeWhatHasComeIsRead(t *testing.T) {
 	}
 	if x.held > 0 {
 		t.Errorf("%d of %d messages were read while others were due", x.held, x.got)
+	}
+}
+
+// A table of descriptors that grows while clients connect would keep all of them waiting, and be measured with them.
+func TestTableOfDescriptorsIsLargeEnoughBeforeAnybodyConnects(t *testing.T) {
+	const clients = 9000 // more than the other tests open
+	size := func() (n int) {
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			t.Skipf("this system does not tell the size of the table: %v", err)
+		}
+		for line := range strings.Lines(string(status)) {
+			if after, ok := strings.CutPrefix(line, "FDSize:"); ok {
+				n, _ = strconv.Atoi(strings.TrimSpace(after))
+			}
+		}
+		return n
+	}
+	l := &loop{}
+	for range clients {
+		l.open(new(client))
+	}
+	if want := min(clients, descriptorLimit()); size() < want {
+		t.Errorf("room for %d descriptors, want %d", size(), want)
 	}
 }
 

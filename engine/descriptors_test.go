@@ -153,8 +153,8 @@ func echoes(nc net.Conn) bool {
 
 // A table that grows later keeps everybody waiting who needs a descriptor.
 func TestTableOfDescriptorsIsLargeEnoughFromTheStart(t *testing.T) {
-	const connections = 3000
-	prepareTable(connections)
+	const descriptors = 3600
+	PrepareDescriptors(descriptors)
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Skipf("this system does not tell the size of the table: %v", err)
@@ -165,7 +165,7 @@ func TestTableOfDescriptorsIsLargeEnoughFromTheStart(t *testing.T) {
 			size, _ = strconv.ParseUint(strings.TrimSpace(after), 10, 64)
 		}
 	}
-	if want := min(connections+descriptorReserve, DescriptorLimit()); size < want {
+	if want := min(descriptors, DescriptorLimit()); size < want {
 		t.Errorf("room for %d descriptors, want %d", size, want)
 	}
 }

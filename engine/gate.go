@@ -60,20 +60,22 @@ func (g *gate) announce() {
 // moment), when the bound of the connections is derived from the limit.
 const descriptorReserve = 600
 
-// tableMost bounds the descriptors for which the table is made large enough at once; it costs the kernel 8 bytes for each.
+// tableMost bounds the descriptors for which a server has the table made large enough at once: its bound of connections is
+// mostly the limit of the system, which may be a thousand million.
 const tableMost = 64 << 10
 
-// prepareTable has the kernel make the table of descriptors of this process large enough for so many connections. It grows
-// by doubling otherwise, and when a process has several threads, each time whoever needs a descriptor waits until every
-// processor has passed through the scheduler: 10 to 20 ms in which nobody is accepted. A process with one thread is spared.
-// Failing costs time only.
-func prepareTable(connections int) {
+// PrepareDescriptors has the kernel make the table of descriptors of this process large enough for n of them, or for as many
+// as the process may have. It costs the kernel 8 bytes for each. The table grows by doubling otherwise, and when a process has
+// several threads, each time whoever needs a descriptor waits until every processor has passed through the scheduler: 10 to
+// 20 ms in which nobody is accepted, or gets through. A process with one thread is spared. Failing costs time only. Safe for
+// concurrent use.
+func PrepareDescriptors(n int) {
 	f, err := os.Open(os.DevNull)
 	if err != nil {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	last := min(uint64(connections)+descriptorReserve, DescriptorLimit(), tableMost) - 1
+	last := min(uint64(max(n, 1)), DescriptorLimit()) - 1
 	if fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, int(last)); err == nil {
 		_ = syscall.Close(fd)
 	}

@@ -65,7 +65,7 @@ func newServer(o Options, log *slog.Logger, newCore func(wake func()) core) (*Se
 		return nil, err
 	}
 	o = o.withDefaults()
-	prepareTable(o.MaxConnections)
+	PrepareDescriptors(min(o.MaxConnections, tableMost-descriptorReserve) + descriptorReserve)
 	s := &Server{options: o, log: log, gate: newGate(o.MaxConnections), clock: newClock()}
 	var err error
 	if s.reserve, err = newReserve(); err != nil {
