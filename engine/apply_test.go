@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,8 +69,8 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, port, _ := net.SplitHostPort(s.Addrs()[0].String())
-	err = s.Apply([]ListenerOptions{{URL: "mqtt://127.0.0.1:" + port}})
-	if want := "address already in use by listener old of this server"; err == nil || !strings.Contains(err.Error(), want) {
+	err = s.Apply([]ListenerOptions{{URL: "mqtt://127.0.0.1:0", Name: "old"}, {URL: "mqtt://127.0.0.1:" + port}})
+	if want := "address already in use by listener old of this server, which stays"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("its own address under another name: %v, want %s", err, want)
 	}
 	if err := s.Apply([]ListenerOptions{{URL: "mqtts://127.0.0.1:0"}}); err == nil {
@@ -82,6 +83,75 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 		t.Errorf("listeners: %+v", stats)
 	}
 	exchange(t, dial(t, s.Addrs()[0]), "hello")
+}
+
+// From every interface to one, and back, and at no time the port is closed.
+func TestApplyMovesAListenerToAnAddressThatOverlaps(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		s := w.start(t, Options{Loops: 2, Listeners: []ListenerOptions{{URL: "mqtt://0.0.0.0:0", Name: "all"}}})
+		if _, err := net.ListenPacket("udp", "127.0.0.2:0"); err != nil {
+			t.Skipf("this system has one loopback address only: %v", err)
+		}
+		_, port, _ := net.SplitHostPort(s.Addrs()[0].String())
+		here, there := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
+		here.Port, _ = strconv.Atoi(port)
+		there.Port = here.Port
+		one := ListenerOptions{URL: "mqtt://127.0.0.1:" + port, Name: "one"}
+		var all []net.Conn
+		meet := func(a net.Addr) {
+			t.Helper()
+			all = append(all, dial(t, a))
+			for _, nc := range all {
+				exchange(t, nc, "still here")
+			}
+		}
+		meet(here)
+		meet(there)
+
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = taken.Close() }()
+		if err := s.Apply([]ListenerOptions{one, {URL: "mqtt://" + taken.Addr().String()}}); err == nil {
+			t.Fatal("the address of another program is applied")
+		}
+		meet(here)
+		meet(there)
+		if got := s.ListenerStats(); len(got) != 1 || got[0].Name != "all" || got[0].Accepted != 4 {
+			t.Errorf("listeners: %+v", got)
+		}
+		alone(t, s, one.URL)
+
+		if err := s.Apply([]ListenerOptions{one}); err != nil {
+			t.Fatal(err)
+		}
+		meet(here)
+		if nc, err := net.Dial("tcp", there.String()); err == nil {
+			_ = nc.Close()
+			t.Error("the address that was given up is listened on")
+		}
+		if got := s.ListenerStats(); len(got) != 1 || got[0].Name != "one" || got[0].Accepted != 1 {
+			t.Errorf("listeners: %+v", got)
+		}
+		alone(t, s, one.URL)
+
+		if err := s.Apply([]ListenerOptions{{URL: "mqtt://0.0.0.0:" + port, Name: "all"}}); err != nil {
+			t.Fatal(err)
+		}
+		meet(here)
+		meet(there)
+		alone(t, s, one.URL)
+	})
+}
+
+// alone expects that no other program may listen where the server does.
+func alone(t *testing.T, s *running, url string) {
+	t.Helper()
+	if l, err := listen(ListenerOptions{URL: url}, &s.tally, false); err == nil {
+		_ = l.Close()
+		t.Error("another one may listen there")
+	}
 }
 
 func TestApplyWithTellsWhenNothingCanFailAnyMore(t *testing.T) {

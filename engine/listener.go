@@ -124,7 +124,7 @@ func (s *setup) entry(l *listener, peer netip.AddrPort) entry {
 // listenAll opens all listeners or none. all counts what they count.
 func listenAll(options []ListenerOptions, all *tally) (open []*listener, err error) {
 	for _, o := range options {
-		l, err := listen(o, all)
+		l, err := listen(o, all, false)
 		if err != nil {
 			closeAll(open)
 			return nil, err
@@ -140,9 +140,9 @@ func closeAll(listeners []*listener) {
 	}
 }
 
-// listen opens the socket of valid options.
-func listen(o ListenerOptions, all *tally) (*listener, error) {
-	nl, err := openSocket(o)
+// listen opens the socket of valid options. With shared it may have its address together with another one.
+func listen(o ListenerOptions, all *tally, shared bool) (*listener, error) {
+	nl, err := openSocket(o, shared)
 	if err != nil {
 		return nil, fmt.Errorf("listen %s: %w", o.URL, plain(err))
 	}
@@ -270,7 +270,7 @@ func (l *listener) configure(o ListenerOptions) {
 	l.setup.Store(s)
 }
 
-func openSocket(o ListenerOptions) (net.Listener, error) {
+func openSocket(o ListenerOptions, shared bool) (net.Listener, error) {
 	a, err := parseAddress(o.URL)
 	if err != nil {
 		return nil, err
@@ -286,7 +286,14 @@ func openSocket(o ListenerOptions) (net.Listener, error) {
 		// accepts, which saves five system calls for each of them.
 		KeepAlive: -1,
 		Control: func(network, _ string, rc syscall.RawConn) error {
-			return control(rc, func(fd int) error { return prepareSocket(fd, network, &o) })
+			return control(rc, func(fd int) error {
+				if shared {
+					if err := shareAddress(fd, true); err != nil {
+						return err
+					}
+				}
+				return prepareSocket(fd, network, &o)
+			})
 		},
 	}
 	nl, err := config.Listen(context.Background(), a.network, a.addr)

@@ -11,3 +11,6 @@ func bindToInterface(int, string) error {
 
 // quickAck would send the acknowledgement that the TCP socket fd puts off.
 func quickAck(int) error { return nil }
+
+// shareAddress would let the socket fd have its address together with others.
+func shareAddress(int, bool) error { return errors.ErrUnsupported }
