@@ -31,6 +31,10 @@ import (
 // returns is put in force by commit, which cannot fail, reads nothing, and comes before any connection meets the new listeners: a new
 // policy never goes with old rules, nor with old demands on certificates. Rules are behind a session.Switch for each place where clients
 // connect, so that new ones find those who are connected.
+//
+// A listener that is gone leaves its clients connected. They are under the rules of the settings it had: those of the broker, or its own
+// where another listener has the same. Where none has, nobody can say what the rules should be now, and they stay what they were: those
+// of the broker may allow more than the listener ever did. The log says so, and a ban ends such a connection.
 type admission struct {
 	log      *slog.Logger
 	began    time.Time
@@ -47,6 +51,9 @@ type placeRules struct {
 	*session.Switch
 	x   *access // where they come from
 	own bool    // which is not that of the whole broker
+
+	listener string // what the listener was called last
+	last     bool   // it is gone, and so are its settings: the rules stay as they are
 
 	anonymous bool // clients need not prove who they are
 	judged    bool // but those with a name do
@@ -99,6 +106,7 @@ type change struct {
 	opened   []*access               // of these, those that are new
 	files    map[*access]accessFiles // of those that are not
 	rules    map[string]placeRules
+	orphaned []string // listeners whose rules nobody has any more
 	inForce  []lawful
 	expelled map[*session.Switch]expelled // by commit
 	stores   map[string]*tlsStore
@@ -146,10 +154,14 @@ func (a *admission) prepare(c *config.Config) (ch *change, err error) {
 		if !rules.own {
 			rules.x = x
 		}
-		ch.rules[at] = rules
-		if !rules.own { // else nobody can say what they should be now
-			ch.inForce = append(ch.inForce, lawful{rules.Switch, x})
+		same := slices.IndexFunc(ch.accesses, func(x *access) bool { return reflect.DeepEqual(x.settings, rules.x.settings) })
+		if rules.last = same < 0; !rules.last {
+			rules.x = ch.accesses[same]
+			ch.inForce = append(ch.inForce, lawful{rules.Switch, rules.x})
+		} else if !a.rules[at].last {
+			ch.orphaned = append(ch.orphaned, rules.listener)
 		}
+		ch.rules[at] = rules
 	}
 	return ch, nil
 }
@@ -219,6 +231,9 @@ func (a *admission) reload(server *engine.Server, next *config.Config) error {
 	server.Broker().Reconfigure(a.options(next, ch).Broker)
 	server.Broker().Review(a.stays(ch.expelled))
 	closeOld()
+	for _, name := range ch.orphaned {
+		a.log.Warn("clients of a listener that is gone stay under the rules it had last", "listener", name)
+	}
 	return nil
 }
 
@@ -388,7 +403,8 @@ func (a *admission) listener(c *config.Config, l *config.Listener, ch *change) (
 		rules = &session.Switch{}
 	}
 	ch.rules[at] = placeRules{
-		rules, x, l.Access != nil, c.Anonymous(*l), c.AccessOf(l).Authenticates() || l.Proves(),
+		Switch: rules, x: x, own: l.Access != nil, listener: l.DisplayName(),
+		anonymous: c.Anonymous(*l), judged: c.AccessOf(l).Authenticates() || l.Proves(),
 	}
 	ch.inForce = append(ch.inForce, lawful{rules, x})
 	o = engine.ListenerOptions{

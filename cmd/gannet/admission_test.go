@@ -498,6 +498,43 @@ func TestRulesFollowClientsOfAFormerListener(t *testing.T) {
 	}
 }
 
+// Rules of its own are followed on, as long as any listener has them: where the one that is gone has moved to, for one.
+func TestRulesOfItsOwnFollowClientsOfAListenerThatMoved(t *testing.T) {
+	anyone := "--allow-anonymous=true"
+	p := occupy(t, func(p *premises) { p.write("own", "pattern readwrite alive\n") },
+		"--listen=mqtt://127.0.0.1:0", "--listen=unix://DIR/s?acl-file=DIR/own&name=inner", anyone)
+	c := p.in(1, client.Options{ClientID: "c", Dialer: func(ctx context.Context, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", p.path("s"))
+	}})
+	const gone = "clients of a listener that is gone stay under the rules it had last"
+	moved := []string{"--listen=mqtt://127.0.0.1:0", "--listen=unix://DIR/elsewhere?acl-file=DIR/own", anyone}
+	p.mustReload(moved...)
+	p.alive(c)
+	p.write("own", "pattern readwrite other\n")
+	p.mustReload(moved...)
+	if code := p.alive(c); code != notAuthorized {
+		t.Errorf("under the rules before: %v", code)
+	}
+	if code := p.publish(c, "other"); code == notAuthorized {
+		t.Error("not under the new rules")
+	}
+	if strings.Contains(p.log.String(), gone) {
+		t.Error("the log says that nobody has them")
+	}
+	// Nobody has them any more.
+	for range 2 {
+		p.mustReload(moved[0], anyone)
+	}
+	p.write("own", "")
+	p.mustReload(moved[0], anyone)
+	if code := p.publish(c, "other"); code == notAuthorized {
+		t.Error("the last rules are lost")
+	}
+	if n := strings.Count(p.log.String(), gone); n != 2 { // the place it came by, and the one it moved to
+		t.Errorf("the log says it %d times", n)
+	}
+}
+
 // Two listeners on free ports of one host have the same words for their address, and are not the same place.
 func TestListenersOnFreePortsAreToldApart(t *testing.T) {
 	anyone := "--allow-anonymous=true"

@@ -40,7 +40,11 @@ Signals
       Let clients go and end; a second one ends at once.
   SIGHUP
       Read everything again: configuration, users, rules, keys, certificates, ban list. The
-      log tells what is different, and what a mistake leaves as it was. Clients stay connected.
+      log tells what is different, and what a mistake leaves as it was. Clients stay connected,
+      but for those who could not come in any more. Those of a listener that is gone stay, too:
+      under the rules of the broker, if it had none of its own; under its own as they are now,
+      if another listener has the same; else under its own as they were last, which the log
+      says. The ban list ends such connections.
   SIGUSR1
       Nothing: what Mosquitto would save is saved already.
   SIGUSR2
