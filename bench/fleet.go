@@ -43,6 +43,7 @@ type fleet struct {
 	readyCount int
 	sending    bool
 	factor     float64       // of all rates
+	halted     time.Duration // with a factor of 0: messages that are due later wait for another one
 	until      time.Duration // messages that are due later are not sent
 	since      time.Duration // messages that were due earlier are not measured
 	behind     time.Duration // how late a message left at most
@@ -234,9 +235,14 @@ func (x *fleet) lost(c *client, err error) error {
 // start lets the publishers go with a factor of their rates, or go on with another one.
 func (x *fleet) start(factor float64, until time.Duration) {
 	now := x.loop.clock()
-	x.factor, x.until = factor, until
+	if x.sending {
+		x.stretch(now, factor)
+	}
+	if factor == 0 && x.factor != 0 {
+		x.halted = now - 1
+	}
 	first := !x.sending
-	x.sending = true
+	x.factor, x.until, x.sending = factor, until, true
 	for i := range x.sources {
 		s := &x.sources[i]
 		if s.spec.rate == 0 {
@@ -247,16 +253,49 @@ func (x *fleet) start(factor float64, until time.Duration) {
 			continue
 		}
 		// Publishers with even gaps do not all begin at once.
-		s.due = now + time.Duration(s.gap*float64(i)/float64(len(x.sources))/x.pace1())
+		s.due = now + time.Duration(min(s.gap*float64(i)/float64(len(x.sources))/x.speed(), float64(runMax)))
 		if s.spec.arrivals == poisson {
-			s.due = now + s.wait(x.pace1())
+			s.due = now + s.wait(x.speed())
 		}
 		x.queue.push(s)
 	}
 }
 
-// pace1 is the factor of the rates, and nearly nothing instead of nothing.
-func (x *fleet) pace1() float64 { return max(x.factor, 1e-9) }
+// stretch moves what is still to be due to where another factor has it. The order of the
+// queue stays.
+func (x *fleet) stretch(now time.Duration, factor float64) {
+	if factor == x.factor {
+		return
+	}
+	from, scale := now, x.speed()
+	if x.factor == 0 {
+		from = x.halted
+	}
+	if factor > 0 {
+		scale /= factor
+	}
+	for i := range x.sources {
+		if s := &x.sources[i]; s.due > from {
+			s.due = now + time.Duration(min(float64(s.due-from)*scale, float64(runMax)))
+		}
+	}
+}
+
+// speed is the factor of the rates, or 1 while all of them are halted.
+func (x *fleet) speed() float64 {
+	if x.factor == 0 {
+		return 1
+	}
+	return x.factor
+}
+
+// dueUntil returns until when what is due at a time, or was before, may be sent.
+func (x *fleet) dueUntil(t time.Duration) time.Duration {
+	if x.factor == 0 {
+		t = min(t, x.halted)
+	}
+	return min(t, x.until)
+}
 
 // wait returns the time from one message to the next.
 func (s *source) wait(factor float64) time.Duration {
@@ -275,7 +314,7 @@ func (x *fleet) pace() time.Duration {
 	if !x.sending {
 		return wait
 	}
-	limit := min(now, x.until)
+	limit := x.dueUntil(now)
 	for len(x.queue) > 0 && x.queue[0].due <= limit {
 		s := x.queue[0]
 		if !s.mayPublish() || len(s.client.out) >= outSize {
@@ -285,10 +324,10 @@ func (x *fleet) pace() time.Duration {
 		}
 		x.publish(s, s.due)
 		x.loop.touch(s.client)
-		s.due += s.wait(x.pace1())
+		s.due += s.wait(x.speed())
 		x.queue.sink()
 	}
-	if len(x.queue) > 0 {
+	if len(x.queue) > 0 && x.queue[0].due <= x.dueUntil(x.until) {
 		wait = min(wait, x.queue[0].due-now)
 	}
 	return wait
@@ -344,13 +383,13 @@ func (x *fleet) catchUp(s *source) {
 	if !s.waits {
 		return
 	}
-	limit := min(x.loop.clock(), x.until)
+	limit := x.dueUntil(x.loop.clock())
 	for s.due <= limit {
 		if !s.mayPublish() || len(s.client.out) >= outSize {
 			return
 		}
 		x.publish(s, s.due)
-		s.due += s.wait(x.pace1())
+		s.due += s.wait(x.speed())
 	}
 	s.waits = false
 	x.queue.push(s)
@@ -579,7 +618,7 @@ func (s *source) topic() []byte {
 // overdue says whether a publisher has something to send that was due before the end.
 func (x *fleet) overdue() bool {
 	for i := range x.sources {
-		if s := &x.sources[i]; s.waits && s.due <= x.until {
+		if s := &x.sources[i]; s.waits && s.due <= x.dueUntil(x.until) {
 			return true
 		}
 	}

@@ -414,3 +414,40 @@ func BenchmarkFleet(b *testing.B) {
 		b.Fatalf("%d of %d received, faults: %v", x.received, b.N, x.faults)
 	}
 }
+
+func TestRatesFollowTheFactorOfEachPhase(t *testing.T) {
+	for _, arrivals := range []spacing{uniform, poisson} {
+		p := plainPublish()
+		p.window, p.rate, p.arrivals = 60_000, 1000, arrivals
+		x := idleFleet(t, smallFleet(p, "a"), codec.V311)
+		for _, tt := range []struct {
+			factor     float64
+			low, upper uint64 // messages in a second
+		}{{0, 0, 0}, {1, 850, 1150}, {0.01, 1, 30}, {0, 0, 0}, {0, 0, 0}, {3, 2700, 3300}, {1, 850, 1150}} {
+			x.start(tt.factor, x.loop.clock()+time.Second)
+			before := x.sent
+			for range 100 {
+				x.loop.age(10 * time.Millisecond)
+				x.pace()
+				x.members[1].client.out = nil
+			}
+			if n := x.sent - before; n < tt.low || n > tt.upper {
+				t.Errorf("%v: %d messages in a second with a factor of %v, want %d to %d", arrivals, n, tt.factor, tt.low, tt.upper)
+			}
+		}
+	}
+}
+
+func TestAHaltedFleetSleeps(t *testing.T) {
+	p := plainPublish()
+	p.rate = 1000
+	x := idleFleet(t, smallFleet(p, "a"), codec.V311)
+	x.start(0, time.Hour)
+	x.loop.age(time.Second)
+	if wait := x.pace(); wait != turnLimit || x.sent > 0 {
+		t.Errorf("with a factor of 0 it sent %d messages and waits for %v", x.sent, wait)
+	}
+	if x.overdue() {
+		t.Error("something is overdue that must not leave")
+	}
+}
