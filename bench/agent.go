@@ -238,7 +238,7 @@ func (s *agentSession) write() {
 		}
 		err := s.link.send(m)
 		if err != nil && m.Type == "result" { // larger than a frame, for instance
-			err = s.link.send(&message{Type: "result", Result: &resultReport{Result: &runResult{Error: err.Error()}}})
+			err = s.link.send(&message{Type: "result", Result: &resultReport{Result: &runResult{Error: oneLine(err)}}})
 		}
 		if err != nil {
 			broken = true
@@ -252,7 +252,7 @@ func (s *agentSession) write() {
 func (s *agentSession) carryOut(x *order, source string) *resultReport {
 	o, err := x.options(source)
 	if err != nil {
-		return &resultReport{Result: &runResult{Error: err.Error()}}
+		return &resultReport{Result: &runResult{Error: oneLine(err)}}
 	}
 	r := newRunner(o, io.Discard)
 	defer r.close()

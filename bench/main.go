@@ -50,22 +50,44 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, args, stdout, stderr)
-	var bad *usageError
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
+	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return statusOK
-	case errors.As(err, &bad):
-		fmt.Fprintf(stderr, "gannet bench: %v\n", err)
+	}
+	fmt.Fprintf(stderr, "gannet bench: %s\n", oneLine(err))
+	if bad := (*usageError)(nil); errors.As(err, &bad) {
 		return statusUsage
 	}
-	fmt.Fprintf(stderr, "gannet bench: %v\n", err)
 	return statusFault
 }
 
-// usageError is a mistake in the arguments.
+// usageError is a mistake in the arguments, or in what they name.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
+
+// misused makes a usageError of err, which may be nil.
+func misused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// oneLine returns what err says in one line: what was joined, and what programs have
+// printed, has several.
+func oneLine(err error) string {
+	text := ""
+	for line := range strings.Lines(err.Error()) {
+		switch line = strings.TrimSpace(line); {
+		case line == "":
+		case text == "" || strings.HasSuffix(text, ":"):
+			text = strings.TrimSpace(text + " " + line)
+		default:
+			text += "; " + line
+		}
+	}
+	return text
+}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	name := "help"

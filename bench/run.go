@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,6 +119,7 @@ func (r *runner) do(ctx context.Context, l *loop, s *stage) error {
 	}
 	failed := s.phase.run(ctx, l)
 	s.phase.pace = pace
+	t.look() // of the last second, which was over with the stage
 	if failed != nil && context.Cause(ctx) != nil {
 		failed = errInterrupted
 		r.result.Interrupted = true
@@ -127,9 +129,9 @@ func (r *runner) do(ctx context.Context, l *loop, s *stage) error {
 		r.part.post(&message{Type: "end", End: &ending{Stage: t.number}})
 	}
 	after, err := r.read(l)
-	if err != nil {
-		return errors.Join(failed, err)
-	}
+	if failed == nil || errors.Is(failed, errInterrupted) {
+		failed = cmp.Or(err, failed)
+	} // otherwise the process, too, is not there for the reason that failed has
 	if !s.unheard {
 		p := phaseResult{Name: s.name, Unit: s.unit, Latency: []latencyResult{}, Sent: s.count(s.sent) - sent, Done: s.done() - done}
 		p.costs(before, after, p.Done+p.Sent)
@@ -165,18 +167,17 @@ type runReading struct {
 	calls []uint64
 }
 
+// read reads the clocks, also where what is known about the broker cannot be read.
 func (r *runner) read(l *loop) (x runReading, err error) {
 	if r.target.pid != 0 {
 		if x.broker, err = processSpending(r.target.pid); err != nil {
-			return x, fmt.Errorf("the broker's process %d: %w", r.target.pid, err)
-		}
-		x.known = true
-		if err := r.readSyscalls(&x); err != nil {
-			return x, err
+			err = fmt.Errorf("the broker's process %d: %w", r.target.pid, err)
+		} else if err = r.readSyscalls(&x); err == nil {
+			x.known = true
 		}
 	}
 	x.loader, x.at = ownCPU(), l.clock()
-	return x, nil
+	return x, err
 }
 
 // readSyscalls fills in the system calls of the broker, if they are asked for. They are

@@ -148,7 +148,7 @@ func (x *runResult) note(format string, args ...any) {
 
 func (x *runResult) close(err error) {
 	if err != nil {
-		x.Error = err.Error()
+		x.Error = oneLine(err)
 	}
 }
 
