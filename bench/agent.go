@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func agentOptionsOf(args []string, output io.Writer) (*agentOptions, error) {
 func runAgent(ctx context.Context, o *agentOptions, stdout, stderr io.Writer) error {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", o.listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use, by another agent perhaps: write another --listen", o.listen)
+	}
 	if err != nil {
 		return err
 	}

@@ -159,8 +159,8 @@ phases:
 		}
 		status, x, stdout, stderr := runMain(t, file, "--agents", agents, "--patience", "30", running.addr.String())
 		if tt.complaint != "" {
-			if status != statusFault || !strings.Contains(stderr, tt.complaint) {
-				t.Errorf("status %d, want 1 and %q in %s", status, tt.complaint, stderr)
+			if status != statusUsage || !strings.Contains(stderr, tt.complaint) {
+				t.Errorf("status %d, want 2 and %q in %s", status, tt.complaint, stderr)
 			}
 			continue
 		}
@@ -470,7 +470,7 @@ func TestAgentFlags(t *testing.T) {
 			t.Errorf("%v: status %d, want %q in %s", tt.args, status, tt.complaint, &stderr)
 		}
 	}
-	for list, complaint := range map[string]string{"127.0.0.1:1": "not from 0 to 1000000", "127.0.0.1:1,127.0.0.1:2": ""} {
+	for list, complaint := range map[string]string{"127.0.0.1:1": "not from 1 to 1000000", "127.0.0.1:1,127.0.0.1:2": ""} {
 		_, err := runOptionsOf([]string{"ramp", "--connections", "2000000", "--agents", list, "127.0.0.1:3"}, io.Discard)
 		if complaint == "" && err != nil || complaint != "" && (err == nil || !strings.Contains(err.Error(), complaint)) {
 			t.Errorf("two million clients of %s: %v", list, err)

@@ -19,7 +19,7 @@ type order struct {
 	Scenario string     `json:"scenario"`
 	File     string     `json:"file,omitempty"` // text of a scenario file; empty: a scenario of the catalog
 	Sizes    orderSizes `json:"sizes"`          // of this part
-	Usual    bool       `json:"usual"`          // connections are as many as the scenario has
+	Usual    bool       `json:"usual"`          // all parts have as many clients as the scenario
 	First    int        `json:"first"`          // number of its first client, for users and passwords
 
 	Warm         time.Duration `json:"warm"`
@@ -167,7 +167,16 @@ func (a *runArguments) ordersFor(address string, of int) ([]*order, error) {
 	if err != nil {
 		return nil, err
 	}
-	usual := a.sizes.connections == a.scenario.sizes.connections
+	if text != "" {
+		spec, _, err := parseFleet(a.path, []byte(text))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := (share{0, of}).fleet(spec); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.path, err)
+		}
+	}
+	usual := !a.resized()
 	var all []*order
 	for part := range of {
 		s := share{part, of}
@@ -219,9 +228,6 @@ func (x *order) options(source string) (*runOptions, error) {
 	}
 	s := x.Sizes
 	a.sizes = sizes{s.Connections, s.Publishers, s.Subscribers, s.Messages, s.Payload, s.QoS, s.Window, s.Rate, s.Arrivals}
-	if x.Usual {
-		a.scenario.sizes.connections = s.Connections
-	}
 	a.share = share{x.Part, x.Of}
 	a.seconds, a.warmup, a.patient = x.Length.Seconds(), x.Warm.Seconds(), x.Patience.Seconds()
 	a.restartLimit, a.dialing, a.prefix, a.seed = x.RestartLimit, x.Dialing, x.Prefix, x.Seed
@@ -229,6 +235,10 @@ func (x *order) options(source string) (*runOptions, error) {
 	a.caText, a.certText, a.keyText, a.insecure, a.syscalls = x.CA, x.Certificate, x.Key, x.Insecure, x.Syscalls
 	if err := a.settle(); err != nil {
 		return nil, err
+	}
+	if x.Usual {
+		own := &a.scenario.sizes
+		own.connections, own.publishers, own.subscribers = s.Connections, s.Publishers, s.Subscribers
 	}
 	if !(x.ConnectRate >= 0 && x.ConnectRate <= 1e6) { // it may be less than 1 a second, being a share
 		return nil, errors.New("order: the connect-rate makes no sense")

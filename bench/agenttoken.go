@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -223,8 +224,8 @@ func (c *agentLink) welcome(ctx context.Context, busy func() string) error {
 // not loopback needs a token.
 func agentAddress(address string, token []byte) error {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
-		return fmt.Errorf("%q is no HOST:PORT", address)
+	if _, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil {
+		return fmt.Errorf("%q is no HOST:PORT with a port up to 65535", address)
 	}
 	if addr, err := netip.ParseAddr(host); host == "localhost" || err == nil && addr.IsLoopback() {
 		return nil

@@ -75,7 +75,7 @@ func messages(name, about string, fleet func(*sizes) []groupSpec, s sizes) entry
 
 // choose returns the entries that a comma-separated list names, in the order of the
 // catalog; "all" names every one.
-func choose(catalog []entry, list string) ([]entry, error) {
+func choose(flagName string, catalog []entry, list string) ([]entry, error) {
 	if list == "all" {
 		return catalog, nil
 	}
@@ -88,7 +88,7 @@ func choose(catalog []entry, list string) ([]entry, error) {
 		}
 	}
 	if len(names) > 0 {
-		return nil, fmt.Errorf("scenarios: there is no %q: write all, or some of %s", names[0], strings.Join(namesOf(catalog), ", "))
+		return nil, fmt.Errorf("%s: there is no %q: write all, or some of %s", flagName, names[0], strings.Join(namesOf(catalog), ", "))
 	}
 	return chosen, nil
 }

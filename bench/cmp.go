@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,6 +59,8 @@ func cmpSettings(args []string, output io.Writer) (*cmpOptions, error) {
 		return nil, fmt.Errorf("rounds: %d is not between 1 and 1000", o.rounds)
 	case o.benchTime < time.Millisecond || o.benchTime > time.Hour:
 		return nil, fmt.Errorf("benchtime: %v is not between 1ms and 1h", o.benchTime)
+	case !compiles(o.bench) || !compiles(o.skip):
+		return nil, fmt.Errorf("bench, skip: %q and %q are not both regular expressions", o.bench, o.skip)
 	case !(*seconds >= 0.01 && *seconds <= 3600):
 		return nil, fmt.Errorf("seconds: %v is not between 0.01 and 3600", *seconds)
 	}
@@ -72,19 +76,29 @@ func cmpSettings(args []string, output io.Writer) (*cmpOptions, error) {
 		return o, nil
 	}
 	var err error
-	o.entries, err = choose(catalog(), *which)
+	o.entries, err = choose("scenarios", catalog(), *which)
 	return o, err
+}
+
+func compiles(expression string) bool {
+	_, err := regexp.Compile(expression)
+	return err == nil
 }
 
 // cmpCommand is gannet bench cmp.
 func cmpCommand(ctx context.Context, o *cmpOptions, stdout, stderr io.Writer) (err error) {
+	sides := []*side{{name: "base", revision: o.base}, {name: "new", revision: o.next}}
+	for _, s := range sides {
+		if err := s.exists(ctx); err != nil {
+			return err
+		}
+	}
 	dir, err := os.MkdirTemp("", "gannet-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(stdout, thisMachine())
-	sides := []*side{{name: "base", revision: o.base}, {name: "new", revision: o.next}}
 	for _, s := range sides {
 		s.dir = filepath.Join(dir, s.name)
 		defer func() { err = errors.Join(err, s.remove()) }()
@@ -113,6 +127,19 @@ type side struct {
 	added    bool
 }
 
+// exists says whether the repository that the current folder is in has the revision.
+func (s *side) exists(ctx context.Context) error {
+	_, err := command(ctx, "", "git", "rev-parse", "--verify", "--quiet", "--end-of-options", s.revision+"^{commit}")
+	if cause := context.Cause(ctx); err == nil || cause != nil {
+		return cause
+	}
+	if root, err := command(ctx, "", "git", "rev-parse", "--show-toplevel"); err != nil {
+		return misused(fmt.Errorf("the current folder is in no git repository: %w", err))
+	} else {
+		return misused(fmt.Errorf("%s: %s has no commit %q", s.name, bytes.TrimSpace(root), s.revision))
+	}
+}
+
 // checkout makes a worktree of the repository that the current folder is in.
 func (s *side) checkout(ctx context.Context) error {
 	if _, err := command(ctx, "", "git", "worktree", "add", "--detach", s.dir, s.revision); err != nil {
@@ -131,6 +158,11 @@ func (s *side) remove() error {
 	}
 	_, err := command(context.Background(), "", "git", "worktree", "remove", "--force", s.dir)
 	return err
+}
+
+func (s *side) has(pkg string) bool {
+	_, err := os.Stat(filepath.Join(s.dir, pkg))
+	return err == nil
 }
 
 func (s *side) results() string { return s.dir + ".txt" }
@@ -171,10 +203,15 @@ func (o *cmpOptions) micro(ctx context.Context, sides []*side, stdout, stderr io
 
 // turns fills the files of results.
 func (o *cmpOptions) turns(ctx context.Context, sides []*side, log io.Writer) error {
+	for _, pkg := range o.packages {
+		if !slices.ContainsFunc(sides, func(s *side) bool { return s.has(pkg) }) {
+			return misused(fmt.Errorf("packages: neither commit has a folder %s", pkg))
+		}
+	}
 	for _, s := range sides {
 		for _, pkg := range o.packages {
 			fmt.Fprintf(log, "%s: building %s\n", s.name, pkg)
-			if _, err := os.Stat(filepath.Join(s.dir, pkg)); err != nil {
+			if !s.has(pkg) {
 				fmt.Fprintf(log, "%s: %s is not there\n", s.name, pkg)
 				continue
 			}

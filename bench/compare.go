@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +60,7 @@ func compareOptions(args []string, output io.Writer) (*compareSettings, error) {
 		*which = quick
 	}
 	var err error
-	if o.entries, err = choose(o.compareCatalog(), *which); err != nil {
+	if o.entries, err = choose("scenarios", o.compareCatalog(), *which); err != nil {
 		return nil, err
 	}
 	return o, o.choosePeers(*names, files, programs)
@@ -173,11 +173,16 @@ func compare(ctx context.Context, o *compareSettings, stdout, stderr io.Writer) 
 		}
 		return nil
 	}
-	c, err := o.from, error(nil)
+	unused, err := folderFor(o.out)
+	if err != nil {
+		return misused(fmt.Errorf("out: %w", err))
+	}
+	c := o.from
 	if c == nil {
 		c, err = o.measure(ctx, stderr)
 	}
 	if c == nil {
+		unused()
 		return err
 	}
 	if err := c.write(o.out); err != nil {
@@ -232,14 +237,7 @@ func (o *compareSettings) look(ctx context.Context, r *recipe, log io.Writer) (m
 	if r.running != nil {
 		m.Address = r.running.addr.String()
 		m.Notes = "It ran already, with settings that are not known here, and is not fresh for each run. Its process is not looked at."
-		var dialer net.Dialer
-		ctx, cancel := context.WithTimeout(ctx, startLimit)
-		defer cancel()
-		conn, err := dialer.DialContext(ctx, "tcp", m.Address)
-		if err != nil {
-			return m, err
-		}
-		return m, conn.Close()
+		return m, r.running.there(ctx)
 	}
 	m.peer = r.settings()
 	m.Release, err = r.obtain(ctx, o.build, log)
@@ -276,11 +274,27 @@ func (r *recipe) settings() peer {
 	return p
 }
 
+// folderFor makes a folder if it is not there, and fails unless files can be made in it:
+// better now than after hours. unused takes it away again if it was made here and is empty.
+func folderFor(dir string) (unused func(), err error) {
+	_, err = os.Stat(dir)
+	made := errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	probe, err := os.CreateTemp(dir, ".probe-")
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if made {
+			_ = os.Remove(dir) // it stays if something is in it
+		}
+	}, errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
 // write writes all reports to a folder.
 func (c *comparison) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -35,7 +36,7 @@ func durableOptions(args []string, output io.Writer) (*options, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.entries, err = choose(durableCatalog(), *which); err != nil {
+	if o.entries, err = choose("variants", durableCatalog(), *which); err != nil {
 		return nil, err
 	}
 	return o, common.into(o)
@@ -81,12 +82,17 @@ func installed(ctx context.Context, o *options, w, log io.Writer) (found []recip
 	return found, missing
 }
 
-// absolute makes the folder of --dir independent of the working directory, which is
-// another one for the brokers.
+// absolute makes the folder of --dir, which has to be there, independent of the working
+// directory, which is another one for the brokers.
 func (c *common) absolute() (err error) {
 	if c.dir != "" {
 		if c.dir, err = filepath.Abs(c.dir); err != nil {
 			return fmt.Errorf("dir: %w", err)
+		}
+		if info, err := os.Stat(c.dir); err != nil {
+			return fmt.Errorf("dir: %w", err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("dir: %s is no folder", c.dir)
 		}
 	}
 	return nil

@@ -58,7 +58,7 @@ func loadOptions(args []string, output io.Writer) (*options, error) {
 	if o.budget.connections < 1 || o.budget.connections > connectionsMax {
 		return nil, fmt.Errorf("connections: %d is not between 1 and %d", o.budget.connections, connectionsMax)
 	}
-	if o.entries, err = choose(catalog(), *which); err != nil {
+	if o.entries, err = choose("scenarios", catalog(), *which); err != nil {
 		return nil, err
 	}
 	if err := common.into(o); err != nil {

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/gannetmq/gannet/codec"
 )
@@ -111,7 +111,7 @@ func textScenario(path string, text []byte) (runEntry, error) {
 	}
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	return runEntry{
-		name: name, about: cmp.Or(strings.TrimSuffix(about, "."), "the fleet of "+path),
+		name: name, about: cmp.Or(strings.TrimSuffix(about, "."), "the fleet of "+path), phased: len(spec.phases) > 0,
 		run: func(ctx context.Context, r *runner) error {
 			if len(spec.phases) == 0 {
 				spec.phases = r.o.phases()
@@ -122,9 +122,13 @@ func textScenario(path string, text []byte) (runEntry, error) {
 			}
 			r.target.how.first += first
 			if n, room := spec.clients(), r.room(); n > room {
-				return fmt.Errorf("%s: %d clients, and the limit of open files of this process or the broker allows %d", path, n, room)
+				return misused(fmt.Errorf("%s: %d clients, and the limit of open files of this process or the broker allows %d", path, n, room))
 			}
-			return runFleet(ctx, r, spec)
+			if err := runFleet(ctx, r, spec); errors.As(err, new(*usageError)) {
+				return fmt.Errorf("%s: %w", path, err)
+			} else {
+				return err
+			}
 		},
 	}, nil
 }
@@ -132,12 +136,9 @@ func textScenario(path string, text []byte) (runEntry, error) {
 // parseFleet reads the text of a scenario file.
 func parseFleet(path string, text []byte) (spec *fleetSpec, about string, err error) {
 	var f fleetFile
-	if err := yaml.UnmarshalWithOptions(text, &f, yaml.Strict()); err != nil {
-		return nil, "", yamlError(path, err)
-	}
-	tree, err := parser.ParseBytes(text, 0)
+	tree, err := readYAML(path, text, &f)
 	if err != nil {
-		return nil, "", yamlError(path, err)
+		return nil, "", err
 	}
 	at := lines{path, tree}
 	spec = &fleetSpec{}
@@ -146,6 +147,9 @@ func parseFleet(path string, text []byte) (spec *fleetSpec, about string, err er
 		g, err := f.Groups[i].spec()
 		if err != nil {
 			return nil, "", at.wrap(err, place)
+		}
+		if slices.ContainsFunc(spec.groups, func(other groupSpec) bool { return other.name == g.name }) {
+			return nil, "", at.wrap(fmt.Errorf("name: %q is that of another group, whose Client Identifiers it would have", g.name), place)
 		}
 		if g.publish != nil {
 			if err := g.publish.validate(); err != nil {
@@ -247,14 +251,4 @@ func (l lines) of(path string) int {
 		return 0
 	}
 	return node.GetToken().Position.Line
-}
-
-// yamlError puts file and line before what the reader of YAML says.
-func yamlError(path string, err error) error {
-	var at yaml.Error
-	if errors.As(err, &at) && at.GetToken() != nil {
-		return fmt.Errorf("%s:%d: %s", path, at.GetToken().Position.Line, at.GetMessage())
-	}
-	first, _, _ := strings.Cut(err.Error(), "\n")
-	return fmt.Errorf("%s: %s", path, first)
 }

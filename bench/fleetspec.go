@@ -126,9 +126,9 @@ func validatePhases(phases []phaseSpec) error {
 	for _, p := range phases {
 		switch {
 		case p.length <= 0 || p.length > runMax:
-			return fmt.Errorf("seconds: phase %s does not last above 0 and up to %v", p.name, runMax)
+			return fmt.Errorf("seconds: phase %q does not last above 0 and up to %v", p.name, runMax)
 		case !(p.factor >= 0 && p.factor <= 1e6):
-			return fmt.Errorf("rate: %v of phase %s is not from 0 to 1000000", p.factor, p.name)
+			return fmt.Errorf("rate: %v of phase %q is not from 0 to 1000000", p.factor, p.name)
 		}
 		length += p.length
 	}
@@ -145,9 +145,9 @@ func (g *groupSpec) validate() error {
 	case g.keepAlive < 0 || g.keepAlive > 65535:
 		return fmt.Errorf("keepalive: %d is not from 0 to 65535", g.keepAlive)
 	case g.filters < 0 || g.filters > filtersMax:
-		return fmt.Errorf("filters: %d is not from 1 to %d", g.filters, filtersMax)
+		return fmt.Errorf("filters: %d is not from 0 to %d", g.filters, filtersMax)
 	case g.readRate < 0 || g.readRate > 1<<30:
-		return fmt.Errorf("read: %d bytes a second is not from 1 to 1 GiB", g.readRate)
+		return fmt.Errorf("read: %d bytes a second is not from 0 to 1 GiB", g.readRate)
 	case g.readRate > 0 && len(g.subscribe) == 0:
 		return errors.New("read: it subscribes to nothing")
 	case g.qos > codec.QoS2:

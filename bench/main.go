@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -188,20 +189,40 @@ func (o *options) names() (names []string) {
 	return names
 }
 
+// there says whether somebody listens at the address of t, and whether its process, if it is
+// known, can be looked at.
+func (t *target) there(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", t.addr.String())
+	if err != nil {
+		return fmt.Errorf("no broker listens on %s: %w", t.addr, err)
+	}
+	if t.pid != 0 {
+		err = readable(t.pid)
+	}
+	return errors.Join(err, conn.Close())
+}
+
 // describe prints what is needed to judge figures later: the machine, and which
-// versions were measured.
+// versions were measured. It prints nothing if a broker is not there.
 func describe(ctx context.Context, o *options, w io.Writer) error {
-	fmt.Fprintln(w, thisMachine())
+	var brokers strings.Builder
 	for _, b := range o.brokers {
 		if b.running != nil {
-			fmt.Fprintf(w, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
+			if err := b.running.there(ctx); err != nil {
+				return misused(err)
+			}
+			fmt.Fprintf(&brokers, "The broker on %s, process %d.\n", b.running.addr, b.running.pid)
 			continue
 		}
-		version, err := versionOf(ctx, b)
+		version, err := b.obtain(ctx, "", io.Discard)
 		if err != nil {
-			return err
+			return misused(err)
 		}
-		fmt.Fprintf(w, "%s: %s.\n", b.name, version)
+		fmt.Fprintf(&brokers, "%s: %s.\n", b.name, version)
 	}
-	return nil
+	_, err := fmt.Fprintf(w, "%v\n%s", thisMachine(), brokers.String())
+	return err
 }

@@ -243,6 +243,9 @@ func measureArrivals(ctx context.Context, t target, b budget) (o outcome, err er
 
 // grow adds clients up to n and waits until all are there.
 func (a *arrivals) grow(ctx context.Context, l *loop, n int, patience time.Duration) error {
+	if room := descriptorLimit() - spareDescriptors; n > room {
+		return fmt.Errorf("%d connections, and the limit of open files of this process allows %d: write smaller --connections", n, room)
+	}
 	a.more(l, n-a.wanted)
 	p := phase{
 		limit: setupLimit, stall: patience,

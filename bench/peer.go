@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // peer is a broker to be measured, as a file of peers/ or of the user describes it. It
@@ -76,9 +74,9 @@ func shippedPeers(folder string) (peers []peer) {
 		if err != nil {
 			panic(fmt.Sprintf("peers of this program: %v", err))
 		}
-		p, err := parsePeer(text)
+		p, err := parsePeer(e.Name(), text)
 		if err != nil {
-			panic(fmt.Sprintf("peers of this program: %s: %v", e.Name(), err))
+			panic(fmt.Sprintf("peers of this program: %v", err))
 		}
 		peers = append(peers, p)
 	}
@@ -98,24 +96,20 @@ func loadPeer(file string) (p peer, err error) {
 	if err != nil {
 		return p, fmt.Errorf("peer: %w", err)
 	}
-	if p, err = parsePeer(text); err != nil {
-		return p, fmt.Errorf("peer: %s:%w", file, err)
+	if p, err = parsePeer(file, text); err != nil {
+		return p, fmt.Errorf("peer: %w", err)
 	}
 	return p, nil
 }
 
-// parsePeer reads and judges the text of a file. Its errors begin with the line, where
-// that is known.
-func parsePeer(text []byte) (p peer, err error) {
-	if err := yaml.UnmarshalWithOptions(text, &p, yaml.Strict()); err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			return p, fmt.Errorf("%d: %s", at.GetToken().Position.Line, at.GetMessage())
-		}
-		return p, fmt.Errorf(" %w", err)
+// parsePeer reads and judges the text of a file. Its errors begin with the file and the
+// line, where that is known.
+func parsePeer(path string, text []byte) (p peer, err error) {
+	if _, err := readYAML(path, text, &p); err != nil {
+		return p, err
 	}
 	if err := p.validate(); err != nil {
-		return p, fmt.Errorf(" %w", err)
+		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -97,7 +98,7 @@ func planCommand(ctx context.Context, o *planOptions, stdout, stderr io.Writer) 
 		t = &s.TLS
 	}
 	if t.Many == 0 {
-		return errors.New("slopes: there are none for this transport: measure with or without --tls, as here")
+		return misused(errors.New("slopes: there are none for this transport: measure with or without --tls, as here"))
 	}
 	writePlan(stdout, o.demand, s, makePlan(o.demand, *t))
 	return nil
@@ -108,6 +109,11 @@ func (o *planOptions) take(ctx context.Context, log io.Writer) (s *slopes, err e
 	text := reference
 	switch {
 	case o.measure:
+		if o.save != "" {
+			if err := creatable(o.save); err != nil {
+				return nil, misused(fmt.Errorf("save: %w", err))
+			}
+		}
 		path := o.gannet
 		if path == "" {
 			if path, err = os.Executable(); err != nil {
@@ -123,12 +129,29 @@ func (o *planOptions) take(ctx context.Context, log io.Writer) (s *slopes, err e
 		return s, nil
 	case o.slopes != "":
 		if text, err = os.ReadFile(o.slopes); err != nil {
-			return nil, fmt.Errorf("slopes: %w", err)
+			return nil, misused(fmt.Errorf("slopes: %w", err))
 		}
 	default:
 		fmt.Fprintln(log, "these are the slopes that came with the program: --measure takes those of this machine")
 	}
-	return parseSlopes(text)
+	if s, err = parseSlopes(text); err != nil {
+		return nil, misused(err)
+	}
+	return s, nil
+}
+
+// creatable returns an error unless a file can be written, which stays as it is.
+func creatable(file string) error {
+	_, err := os.Stat(file)
+	made := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if err = f.Close(); made {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
 }
 
 // What is not measured but assumed.

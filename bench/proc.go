@@ -65,6 +65,14 @@ func processSpending(pid int) (u spending, err error) {
 	return u, nil
 }
 
+// readable says whether what process pid costs can be read.
+func readable(pid int) error {
+	if _, err := processSpending(pid); err != nil {
+		return fmt.Errorf("pid: there is no process %d here whose processor time and memory can be read", pid)
+	}
+	return nil
+}
+
 // statusNumber takes the number of a key out of a file of lines "key: number", 0 if it
 // is not there.
 func statusNumber(text []byte, key string) uint64 {

@@ -10,8 +10,8 @@ import (
 )
 
 // runBroker is gannet bench run: one scenario against a broker that runs already. What
-// it found out is printed and written down in any case, also when it was interrupted or
-// something went wrong.
+// it found out is printed and written down, also when it was interrupted or something went
+// wrong.
 func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) error {
 	if o.list {
 		writeScenarios(stdout)
@@ -19,7 +19,7 @@ func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) err
 	}
 	files, err := o.files()
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	defer files.close()
 	if len(o.agents) > 0 {
@@ -29,8 +29,11 @@ func runBroker(ctx context.Context, o *runOptions, stdout, stderr io.Writer) err
 	defer r.close()
 	err = o.scenario.run(ctx, r)
 	r.line.end()
-	if errors.Is(err, errInterrupted) {
+	switch {
+	case errors.Is(err, errInterrupted):
 		err = nil
+	case errors.As(err, new(*usageError)): // nothing was begun
+		return err
 	}
 	return files.conclude(r.result, err, stdout)
 }
@@ -144,7 +147,7 @@ func (r *runner) do(ctx context.Context, l *loop, s *stage) error {
 		r.result.Phases = append(r.result.Phases, p)
 	}
 	if failed != nil && !errors.Is(failed, errInterrupted) {
-		return fmt.Errorf("%s: after %d of %s: %w", s.name, s.done()-done, s.unit, failed)
+		return fmt.Errorf("%s: after %d %ss: %w", s.name, s.done()-done, s.unit, failed)
 	}
 	return failed
 }

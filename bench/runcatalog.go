@@ -18,6 +18,7 @@ type runEntry struct {
 	sizes       sizes
 	connectRate float64 // of its own; 0: none
 	dialing     bool    // all clients connect at the same time
+	phased      bool    // it says by itself how long it lasts
 	run         func(ctx context.Context, r *runner) error
 }
 
@@ -112,7 +113,7 @@ func fleetOf(make func(s *sizes) []groupSpec) func(ctx context.Context, r *runne
 			return err
 		}
 		if err := spec.validate(); err != nil {
-			return err
+			return misused(err)
 		}
 		return runFleet(ctx, r, spec)
 	}
@@ -246,11 +247,17 @@ func (r *runner) fitConnections(n int) (int, error) {
 	if n <= room {
 		return n, nil
 	}
-	if r.o.whole || n != r.o.scenario.sizes.connections {
-		return 0, fmt.Errorf("connections: %d, and the limit of open files of this process or the broker allows %d", n, room)
+	if r.o.whole || r.o.resized() {
+		return 0, misused(fmt.Errorf("connections: %d, and the limit of open files of this process or the broker allows %d", n, room))
 	}
 	r.result.note("%d connections instead of %d: the limit of open files of this process or the broker allows no more.", room, n)
 	return room, nil
+}
+
+// resized says whether somebody has said how many clients there are to be.
+func (o *runOptions) resized() bool {
+	s, usual := &o.sizes, &o.scenario.sizes
+	return s.connections != usual.connections || s.publishers != usual.publishers || s.subscribers != usual.subscribers
 }
 
 // fit makes the groups of a fleet smaller in proportion where the machine does not allow
@@ -260,8 +267,8 @@ func (r *runner) fit(spec *fleetSpec) error {
 	if all <= room {
 		return nil
 	}
-	if r.o.whole {
-		return fmt.Errorf("%d clients, and the limit of open files of this process or the broker allows %d", all, room)
+	if r.o.whole || r.o.resized() {
+		return misused(fmt.Errorf("%d clients, and the limit of open files of this process or the broker allows %d", all, room))
 	}
 	share := float64(room) / float64(all)
 	if share*float64(len(spec.groups)) < 0.001 {

@@ -226,6 +226,10 @@ func (a *runArguments) choose(name string, f *flag.FlagSet) (err error) {
 			a.sizes.rate, known = given.rate, defaults.window > 0
 		case "arrivals":
 			a.sizes.arrivals, known = given.arrivals, defaults.window > 0
+		case "seconds", "warm":
+			if a.scenario.phased && err == nil {
+				err = fmt.Errorf("%s: the phases of %s say how long they last", x.Name, name)
+			}
 		case "restart", "restart-limit":
 			known = name == "reconnect"
 		}
@@ -250,21 +254,23 @@ func (a *runArguments) settle() error {
 	if a.agentList != "" {
 		most *= 1 + strings.Count(a.agentList, ",") // and each judges its share
 	}
+	usual := &a.scenario.sizes // 0 where the scenario has none, and otherwise there is one at least
 	for _, n := range []struct {
 		name     string
 		value    int
 		low, top int
 	}{
-		{"connections", s.connections, 0, most}, {"publishers", s.publishers, 0, most}, {"subscribers", s.subscribers, 0, most},
-		{"messages", s.messages, 0, tallyMax}, {"payload", max(s.payload, payloadMin), payloadMin, payloadMax}, {"qos", s.qos, 0, 2},
-		{"window", max(s.window, 0), 0, windowMax}, {"dialing", a.dialing, 0, clientsMax}, {"pid", a.pid, -1, math.MaxInt32},
+		{"connections", s.connections, min(1, usual.connections), most}, {"publishers", s.publishers, min(1, usual.publishers), most},
+		{"subscribers", s.subscribers, min(1, usual.subscribers), most}, {"messages", s.messages, min(1, usual.messages), tallyMax},
+		{"payload", s.payload, min(payloadMin, usual.payload), payloadMax}, {"qos", s.qos, 0, 2},
+		{"window", s.window, min(1, usual.window), windowMax}, {"dialing", a.dialing, 0, clientsMax}, {"pid", a.pid, -1, math.MaxInt32},
 	} {
-		if n.value < n.low || n.value > n.top {
+		switch {
+		case n.name == "payload" && n.value < n.low:
+			return fmt.Errorf("payload: %d bytes are fewer than the %d that say who sent it, which it is, and when", n.value, payloadMin)
+		case n.value < n.low || n.value > n.top:
 			return fmt.Errorf("%s: %d is not from %d to %d", n.name, n.value, n.low, n.top)
 		}
-	}
-	if s.payload > 0 && s.payload < payloadMin {
-		return fmt.Errorf("payload: %d bytes are fewer than the %d that say who sent it, which it is, and when", s.payload, payloadMin)
 	}
 	for _, n := range []struct {
 		name       string
@@ -341,7 +347,10 @@ func (a *runArguments) aim(address string) error {
 	if err := a.transport(u); err != nil {
 		return err
 	}
-	if a.pid > 0 {
+	if a.pid > 0 && a.agentList == "" { // with agents it is the first of them who has it
+		if err := readable(a.pid); err != nil {
+			return err
+		}
 		a.target.pid = a.pid
 	} else if a.pid == 0 && host.IsLoopback() {
 		a.target.pid = listenerOf(a.target.addr)

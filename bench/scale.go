@@ -168,7 +168,12 @@ func (s *scaleRun) each(what string, n int, began time.Time, before int64) {
 // scale is gannet bench scale. When it is ended early, it prints what it has.
 func scale(ctx context.Context, o *scaleOptions, stdout, stderr io.Writer) error {
 	if err := o.enough(); err != nil {
-		return err
+		return misused(err)
+	}
+	if o.json != "" {
+		if err := creatable(o.json); err != nil {
+			return misused(fmt.Errorf("json: %w", err))
+		}
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(100)) // whatever GOGC says: the sizes above count on it
 	fmt.Fprintln(stdout, thisMachine())

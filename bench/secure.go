@@ -38,7 +38,7 @@ func secureOptions(args []string, output io.Writer) (*options, error) {
 		return nil, err
 	}
 	o.loads = o.secureLoads()
-	if o.entries, err = choose(slices.Concat(o.loads[0].entries, o.loads[1].entries), *which); err != nil {
+	if o.entries, err = choose("scenarios", slices.Concat(o.loads[0].entries, o.loads[1].entries), *which); err != nil {
 		return nil, err
 	}
 	chosen := namesOf(o.entries)

@@ -116,7 +116,7 @@ func measureSlopes(ctx context.Context, path string, secure bool, log io.Writer)
 	}
 	version, err := versionOf(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, misused(err)
 	}
 	s := &slopes{Machine: thisMachine(), Version: version}
 	t, many := &s.TCP, slopeMany
@@ -132,7 +132,10 @@ func measureSlopes(ctx context.Context, path string, secure bool, log io.Writer)
 	g := gauge{recipe: r, newLayers: newLayers, log: log, budget: budget{
 		warm: slopeLength / 6, length: slopeLength, connections: slopeNewcomers, patience: patience,
 	}}
-	return s, errors.Join(g.idle(ctx, t), g.others(ctx, t))
+	if err := g.idle(ctx, t); err != nil {
+		return nil, err
+	}
+	return s, g.others(ctx, t)
 }
 
 // gauge measures the slopes of one transport.
