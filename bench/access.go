@@ -35,6 +35,14 @@ func (a *access) protocol() codec.Version {
 	return a.version
 }
 
+// connectRate returns how many connections are begun a second; 0: as many as may be.
+func (a *access) connectRate() float64 {
+	if a == nil {
+		return 0
+	}
+	return a.rate
+}
+
 // source returns the address that client n connects from; the zero Addr leaves it to
 // the system.
 func (a *access) source(n int) netip.Addr {

@@ -48,7 +48,7 @@ import (
 
 // agentProtocol is the number of this protocol. It changes with every change of a message
 // or of a scenario's stages.
-const agentProtocol = 2
+const agentProtocol = 3
 
 const (
 	helloMax      = 4 << 10  // bytes

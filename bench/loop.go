@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gannetmq/gannet/codec"
@@ -158,7 +160,7 @@ func (l *loop) turn(timeout time.Duration) error {
 }
 
 // paced says whether connections are begun by the clock.
-func (l *loop) paced() bool { return l.target.how != nil && l.target.how.rate > 0 }
+func (l *loop) paced() bool { return l.target.how.connectRate() > 0 }
 
 // mayDial says whether another connection may be begun, and counts it. due is when it was
 // to begin: now, or an earlier time by the clock of a paced loop.
@@ -193,6 +195,9 @@ func (l *loop) untilDial() time.Duration {
 // fail ends a connection that went wrong, and the run unless the scenario can do
 // without it.
 func (l *loop) fail(c *client, err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("nobody listens on %s: %w", l.target.addr, err)
+	}
 	s, able := l.scenario.(survivor)
 	if !able {
 		return c.failure(err)
@@ -303,6 +308,9 @@ func (c *client) wrap() (err error) {
 // waits for it although it might close first: the broker then is done with the
 // client, and the port is not kept from the loader by TIME_WAIT.
 func (l *loop) end(c *client) error {
+	if c.state == stateConnecting {
+		return errors.New("closed by the broker while connecting: perhaps it expects another transport there, or has no room")
+	}
 	if c.state != stateLeaving {
 		return fmt.Errorf("closed by the broker while %s", c.state)
 	}

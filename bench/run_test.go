@@ -189,7 +189,7 @@ func TestInterruptedRunHasAResult(t *testing.T) {
 	if !strings.Contains(stdout.String(), "Interrupted") || !strings.Contains(stdout.String(), "| load |") {
 		t.Errorf("%s", &stdout)
 	}
-	if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "phase,at_s,done,rate,sent,p50_us") {
+	if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "phase,at_s,done,rate_per_s,sent_per_s,p50_us") {
 		t.Errorf("%v: %s", err, text)
 	}
 }
@@ -428,7 +428,7 @@ func TestErrorsOfScenarioFilesNameTheLine(t *testing.T) {
 		{publish + "      window: 70000\n", "f.yaml:7: window: 70000"},
 		{publish + "      qos: 3\n", "f.yaml:7: qos: 3"},
 		{publish + "    will: {topic: \"a/+\"}\n", "f.yaml:7: will: \"a/+\""},
-		{publish + "phases:\n  - {name: x, seconds: 0}\n", "f.yaml:8: seconds: phase x"},
+		{publish + "phases:\n  - {name: x, seconds: 0}\n", "f.yaml:8: seconds: phase \"x\""},
 		{publish + "phases:\n  - {name: x, seconds: 1, rate: -1}\n", "f.yaml:8: rate: -1"},
 		{"groups: [\n", "f.yaml:1: "},
 	} {
@@ -448,13 +448,15 @@ func TestScenariosShrinkToTheLimitOfOpenFiles(t *testing.T) {
 	o := &runOptions{target: target{how: &access{}}}
 	r := newRunner(o, io.Discard)
 	room := r.room()
-	o.scenario.sizes.connections = room + 1000
+	o.scenario.sizes.connections, o.sizes.connections = room+1000, room+1000
 	if n, err := r.fitConnections(room + 1000); n != room || err != nil || len(r.result.Notes) != 1 {
 		t.Errorf("%d connections, %v, notes %q", n, err, r.result.Notes)
 	}
+	o.sizes.connections--
 	if _, err := r.fitConnections(room + 999); err == nil {
 		t.Error("a number that somebody asked for was made smaller")
 	}
+	o.sizes = o.scenario.sizes
 	s := sizes{publishers: room, subscribers: room, payload: 16, window: 1, rate: float64(room)}
 	spec := &fleetSpec{groups: pairsFleet(&s)}
 	if err := r.fit(spec); err != nil {
@@ -463,5 +465,9 @@ func TestScenariosShrinkToTheLimitOfOpenFiles(t *testing.T) {
 	sub, pub := &spec.groups[0], &spec.groups[1]
 	if spec.clients() > room || sub.count != pub.count || int(pub.publish.rate*float64(pub.count)+0.5) != room {
 		t.Errorf("%d and %d clients for %d, %v messages a second each", sub.count, pub.count, room, pub.publish.rate)
+	}
+	o.sizes.publishers = room
+	if err := r.fit(&fleetSpec{groups: pairsFleet(&s)}); err == nil {
+		t.Error("a number of publishers that somebody asked for was made smaller")
 	}
 }

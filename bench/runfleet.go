@@ -15,7 +15,7 @@ import (
 func runFleet(ctx context.Context, r *runner, spec *fleetSpec) error {
 	x, err := newFleet(spec, r.o.prefix, r.target.how.protocol(), r.o.seed)
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	l, err := newLoop(r.target, x)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *runner) connectFleet(ctx context.Context, l *loop, x *fleet) error {
 // connectLimit is how long n clients may take to connect.
 func (r *runner) connectLimit(n int) time.Duration {
 	limit := setupLimit + time.Duration(n)*time.Millisecond
-	if rate := r.target.how.rate; rate > 0 {
+	if rate := r.target.how.connectRate(); rate > 0 {
 		limit += time.Duration(float64(n) / rate * float64(time.Second))
 	}
 	return limit

@@ -38,11 +38,11 @@ type phaseResult struct {
 	Name    string          `json:"name"`
 	Unit    string          `json:"unit"`
 	Seconds float64         `json:"seconds"`
-	Sent    uint64          `json:"sent"` // messages
-	Done    uint64          `json:"done"` // units: messages received, connections, cycles
-	Rate    float64         `json:"rate"` // units a second
-	Offered float64         `json:"offered,omitempty"`
-	Behind  float64         `json:"behind_us,omitempty"` // how late a message left at most
+	Sent    uint64          `json:"sent"`                    // messages
+	Done    uint64          `json:"done"`                    // units: messages received, connections, cycles
+	Rate    float64         `json:"rate_per_s"`              // units
+	Offered float64         `json:"offered_per_s,omitempty"` // messages
+	Behind  float64         `json:"behind_us,omitempty"`     // how late a message left at most
 	Broker  *brokerCost     `json:"broker,omitempty"`
 	Loader  loaderCost      `json:"loader"`
 	Latency []latencyResult `json:"latency"`
@@ -53,8 +53,8 @@ type phaseResult struct {
 type brokerCost struct {
 	CPU      float64 `json:"cpu_us"`
 	Use      float64 `json:"use"`       // of one processor, 0 to their number
-	RSS      int64   `json:"rss"`       // bytes, at the end
-	Grown    int64   `json:"rss_grown"` // bytes
+	RSS      int64   `json:"rss_bytes"` // at the end
+	Grown    int64   `json:"rss_grown_bytes"`
 	Switches float64 `json:"switches"`
 	Calls    float64 `json:"calls,omitempty"` // read and write system calls
 
@@ -83,43 +83,66 @@ type latencyResult struct {
 	P99     float64     `json:"p99_us"`
 	P999    float64     `json:"p999_us"`
 	Max     float64     `json:"max_us"`
-	Buckets [][2]uint64 `json:"buckets"`
+	Buckets [][2]uint64 `json:"buckets_ns"`
 }
 
 // second is what one second came to.
 type second struct {
 	Phase     string  `json:"phase"`
-	At        float64 `json:"at"` // seconds since the beginning
-	Done      uint64  `json:"done"`
-	Rate      float64 `json:"rate"`
-	Sent      float64 `json:"sent"` // messages a second
+	At        float64 `json:"at_s"`       // since the beginning
+	Done      uint64  `json:"done"`       // units, so far
+	Rate      float64 `json:"rate_per_s"` // units
+	Sent      float64 `json:"sent_per_s"` // messages
 	P50       float64 `json:"p50_us"`
 	P90       float64 `json:"p90_us"`
 	P99       float64 `json:"p99_us"`
 	P999      float64 `json:"p999_us"`
 	Max       float64 `json:"max_us"`
-	BrokerUse float64 `json:"broker_use"`
-	BrokerRSS int64   `json:"broker_rss"`
-	Faults    uint64  `json:"faults"`
+	BrokerUse float64 `json:"broker_use"` // of one processor
+	BrokerRSS int64   `json:"broker_rss_bytes"`
+	Faults    uint64  `json:"faults"` // so far
 }
 
 func newResult(o *runOptions) *runResult {
 	var machine strings.Builder
 	fmt.Fprintln(&machine, thisMachine())
-	return &runResult{
+	x := &runResult{
 		Scenario: o.scenario.name, About: o.scenario.about, Broker: o.url, PID: o.target.pid,
 		Protocol: "MQTT " + versionName(o.target.how.protocol()), Started: time.Now().UTC().Truncate(time.Second),
 		Parameters: o.parameters(),
 		Machine:    strings.TrimSpace(machine.String()), Faults: map[string]uint64{},
 		Phases: []phaseResult{}, Seconds: []second{},
 	}
+	if changes := o.changes(); len(changes) > 0 && o.share.of <= 1 { // of a share the coordinator says it
+		x.note("not as the scenario says: %s.", strings.Join(changes, ", "))
+	}
+	return x
+}
+
+// changes tells which numbers of the scenario the user has changed.
+func (o *runOptions) changes() (all []string) {
+	s, usual := &o.sizes, &o.scenario.sizes
+	for _, n := range []struct {
+		name       string
+		now, usual any
+	}{
+		{"connections", s.connections, usual.connections}, {"publishers", s.publishers, usual.publishers}, {"subscribers", s.subscribers, usual.subscribers},
+		{"messages", s.messages, usual.messages}, {"payload", s.payload, usual.payload}, {"qos", s.qos, usual.qos}, {"window", s.window, usual.window},
+		{"rate", s.rate, usual.rate}, {"connect-rate", o.target.how.connectRate(), o.scenario.connectRate},
+	} {
+		if n.now != n.usual {
+			all = append(all, fmt.Sprintf("%s %v instead of %v", n.name, n.now, n.usual))
+		}
+	}
+	return all
 }
 
 // parameters returns what the run was asked for, as the flags name it.
 func (o *runOptions) parameters() map[string]any {
 	s := &o.sizes
-	all := map[string]any{
-		"prefix": o.prefix, "seed": o.seed, "seconds": o.length.Seconds(), "warm": o.warm.Seconds(), "patience": o.patience.Seconds(),
+	all := map[string]any{"prefix": o.prefix, "seed": o.seed, "patience": o.patience.Seconds()}
+	if !o.scenario.phased {
+		all["seconds"], all["warm"] = o.length.Seconds(), o.warm.Seconds()
 	}
 	for name, n := range map[string]int{
 		"connections": s.connections, "publishers": s.publishers, "subscribers": s.subscribers,
@@ -135,7 +158,7 @@ func (o *runOptions) parameters() map[string]any {
 	if s.rate > 0 {
 		all["rate"], all["arrivals"] = s.rate, s.arrivals
 	}
-	if rate := o.target.how.rate; rate > 0 {
+	if rate := o.target.how.connectRate(); rate > 0 {
 		all["connect-rate"] = rate
 	}
 	return all
@@ -253,6 +276,8 @@ func (x *runResult) troubles() string {
 }
 
 func writePhases(w io.Writer, x *runResult) {
+	fmt.Fprintln(w, "CPU, switches of context, reads and writes are the broker's, the loader's processor time its own: for each message in or out, connection or cycle. Busy is of one processor.")
+	fmt.Fprintln(w)
 	writeLine(w, []string{"phase", "s", "of", "done", "rate /s", "sent /s", "due /s", "latest sent ms", "broker CPU µs",
 		"busy", "RSS MiB", "grown B each", "switches", "reads, writes", "loader µs (busy)"})
 	writeLine(w, append([]string{"---", "---:", "---"}, slices.Repeat([]string{"---:"}, 12)...))
@@ -362,7 +387,7 @@ func (f *resultFiles) write(x *runResult) (err error) {
 // writeSeconds writes a line for every second.
 func writeSeconds(w io.Writer, x *runResult) error {
 	c := csv.NewWriter(w)
-	lines := [][]string{{"phase", "at_s", "done", "rate", "sent", "p50_us", "p90_us", "p99_us", "p999_us", "max_us", "broker_use", "broker_rss", "faults"}}
+	lines := [][]string{{"phase", "at_s", "done", "rate_per_s", "sent_per_s", "p50_us", "p90_us", "p99_us", "p999_us", "max_us", "broker_use", "broker_rss_bytes", "faults"}}
 	for i := range x.Seconds {
 		s := &x.Seconds[i]
 		line := []string{s.Phase}
