@@ -193,5 +193,9 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
-// interruptProcess asks the broker to end.
-func interruptProcess(cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }
+// interruptProcess asks the broker to end, and what it was started by, which detach has
+// made a group.
+func interruptProcess(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+
+// killProcess ends both without asking.
+func killProcess(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -31,3 +31,4 @@ func descriptorLimit() int                                    { return 0 }
 func ownCPU() time.Duration                                   { return 0 }
 func detach(*exec.Cmd)                                        {}
 func interruptProcess(cmd *exec.Cmd) error                    { return cmd.Process.Kill() }
+func killProcess(cmd *exec.Cmd) error                         { return cmd.Process.Kill() }

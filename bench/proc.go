@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -106,8 +107,9 @@ func processDescriptors(pid int) int {
 }
 
 // listenerOf returns the process that listens on an address of this machine, 0 if none
-// is found or it is somebody else's.
-func listenerOf(addr netip.AddrPort) int {
+// is found or it is somebody else's. Of several, which have one socket, it is the likely
+// one if that is among them.
+func listenerOf(addr netip.AddrPort, likely int) int {
 	sockets := map[string]bool{}
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		if text, err := os.ReadFile(file); err == nil {
@@ -120,13 +122,17 @@ func listenerOf(addr netip.AddrPort) int {
 	if err != nil || len(sockets) == 0 {
 		return 0
 	}
+	found := 0
 	for _, link := range links {
 		if name, err := os.Readlink(link); err == nil && sockets[name] {
 			pid, _ := strconv.Atoi(strings.Split(link, "/")[2]) // the pattern has digits there
-			return pid
+			if pid == likely {
+				return pid
+			}
+			found = cmp.Or(found, pid)
 		}
 	}
-	return 0
+	return found
 }
 
 // listeners takes the inodes of the sockets that listen on a port out of /proc/net/tcp

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/buildinfo"
 	"errors"
@@ -90,7 +91,8 @@ func (p *process) start(r recipe) error {
 	return nil
 }
 
-// await returns when the broker accepts connections.
+// await returns when the broker accepts connections. From then on its process is the one
+// that listens: what was started may be a script.
 func (p *process) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
@@ -100,6 +102,7 @@ func (p *process) await(ctx context.Context) error {
 	for {
 		c, err := dialer.DialContext(ctx, "tcp", p.addr.String())
 		if err == nil {
+			p.pid = cmp.Or(listenerOf(p.addr, p.pid), p.pid)
 			return c.Close()
 		}
 		select {
@@ -164,7 +167,7 @@ func (p *process) restart(r recipe) error {
 
 // kill ends the broker without asking.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // an error means that it is gone already
+	_ = killProcess(p.cmd) // an error means that it is gone already
 	<-p.exited
 }
 

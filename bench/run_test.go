@@ -356,10 +356,10 @@ func TestClientsPresentThemselves(t *testing.T) {
 
 func TestListenerIsFoundByItsPort(t *testing.T) {
 	addr := startFake(t, honest)
-	if pid := listenerOf(addr); pid != os.Getpid() {
+	if pid := listenerOf(addr, 0); pid != os.Getpid() {
 		t.Errorf("process %d, want %d", pid, os.Getpid())
 	}
-	if pid := listenerOf(netip.AddrPortFrom(addr.Addr(), 0)); pid != 0 {
+	if pid := listenerOf(netip.AddrPortFrom(addr.Addr(), 0), 0); pid != 0 {
 		t.Errorf("process %d listens on port 0", pid)
 	}
 	u, err := processSpending(os.Getpid())

@@ -353,7 +353,7 @@ func (a *runArguments) aim(address string) error {
 		}
 		a.target.pid = a.pid
 	} else if a.pid == 0 && host.IsLoopback() {
-		a.target.pid = listenerOf(a.target.addr)
+		a.target.pid = listenerOf(a.target.addr, 0)
 	}
 	if a.syscalls && a.target.pid == 0 && a.agentList == "" { // agents have another view
 		return errNoProcess

@@ -180,6 +180,24 @@ func TestProcessIsAwaitedAndEndedOnRequest(t *testing.T) {
 	}
 }
 
+func TestBrokerThatAScriptStartsIsTheOneThatIsMeasuredAndEnded(t *testing.T) {
+	r := childRecipe(t, "listens")
+	r.path, r.arguments = "/bin/sh", append([]string{"-c", `"$0" "$@"; exit`, r.path}, r.arguments...)
+	p, err := startProcess(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.pid == p.cmd.Process.Pid || p.pid != listenerOf(p.addr, 0) {
+		t.Errorf("process %d is measured, the script is %d", p.pid, p.cmd.Process.Pid)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if pid := listenerOf(p.addr, 0); pid != 0 {
+		t.Errorf("process %d was left behind", pid)
+	}
+}
+
 func TestProcessThatEndsAtOnceIsReportedWithItsWords(t *testing.T) {
 	s := suite{entries: catalog()[:1], brokers: []recipe{childRecipe(t, "fails")}, rounds: 2, log: io.Discard}
 	_, err := s.run(context.Background())
