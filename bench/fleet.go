@@ -55,6 +55,8 @@ type fleet struct {
 	latency               []histogram
 	faults                faults
 	gulped                time.Duration // when slow clients read last
+	forgetting            bool          // clients come back only to end their Sessions
+	forgotten             int           // Sessions ended
 }
 
 // member is one client of a fleet.
@@ -209,6 +211,11 @@ func (x *fleet) open(l *loop) {
 }
 
 func (x *fleet) ready(c *client) error {
+	if x.forgetting {
+		x.forgotten++
+		c.leave(x.loop)
+		return nil
+	}
 	m := &x.members[c.index]
 	x.readyCount++
 	if m.source >= 0 {
@@ -604,6 +611,23 @@ func (x *fleet) farewell() {
 		}
 		m.client.leave(x.loop)
 	}
+}
+
+// forget has every client whose Session outlives its connection come back with a clean
+// one, and leave. It returns how many there are.
+func (x *fleet) forget() (n int) {
+	x.forgetting = true
+	for i := range x.members {
+		c := x.members[i].client
+		if !c.durable {
+			continue
+		}
+		n++
+		x.loop.shut(c)
+		c.durable, c.filters, c.will, c.gulp = false, nil, nil, 0
+		x.loop.reopen(c)
+	}
+	return n
 }
 
 // topic returns the Topic Name in the header of s.

@@ -398,9 +398,13 @@ phases:
 		t.Fatal(err)
 	}
 	running := startEngine(t)
-	status, x, stdout, stderr := runMain(t, file, "--patience", "30", running.addr.String())
+	status, x, stdout, stderr := runMain(t, file, "--patience", "30", "--prefix", "x", running.addr.String())
 	if status != statusOK {
 		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
+	}
+	display := func(i int) (id, filter string) { return fmt.Sprintf("x-display-%d", i), "t" }
+	if _, err := park(t.Context(), running, 10, display, patient().patience, nil); err != nil {
+		t.Errorf("the sessions of the run are not gone: %v", err)
 	}
 	var names []string
 	for _, p := range x.Phases {

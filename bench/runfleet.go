@@ -136,6 +136,20 @@ func (r *runner) drainFleet(l *loop, x *fleet) error {
 	x.farewell()
 	left := phase{limit: r.o.patience, stall: r.o.patience, done: x.gone, progress: func() uint64 { return uint64(l.now) }}
 	_ = left.run(ctx, l) // a broker that does not close is none of the load's concern
+	return r.endSessions(ctx, l, x)
+}
+
+// endSessions takes away the Sessions that would stay with the broker after the run.
+func (r *runner) endSessions(ctx context.Context, l *loop, x *fleet) error {
+	n := x.forget()
+	end := phase{
+		limit: r.connectLimit(n), stall: r.o.patience,
+		done:     func() bool { return x.forgotten == n && x.gone() },
+		progress: func() uint64 { return uint64(x.forgotten) },
+	}
+	if err := end.run(ctx, l); err != nil {
+		return fmt.Errorf("%d of %d sessions ended: %w", x.forgotten, n, err)
+	}
 	return nil
 }
 
