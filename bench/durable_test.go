@@ -114,3 +114,11 @@ func TestDurableReport(t *testing.T) {
 		}
 	}
 }
+
+func TestDurableRatiosAreToABrokerThatIsThere(t *testing.T) {
+	for names, want := range map[string]string{"gannet-os mosquitto": "mosquitto", "gannet-os gannet-off": "gannet-os"} {
+		if got := comparedWith(strings.Fields(names)); got != want {
+			t.Errorf("of %s ratios are to %s, want %s", names, got, want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -51,12 +52,13 @@ func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		return errors.New("none of the brokers is installed")
 	}
 	fmt.Fprintln(stdout, describeDisk(o.parent))
-	fmt.Fprintf(stdout, "%d rounds, %v of publishing measured in each; medians. CPU is the broker's. × is to mosquitto. QoS 1 throughout.\n", o.rounds, o.budget.length)
+	base := comparedWith(o.names())
+	fmt.Fprintf(stdout, "%d rounds, %v of publishing measured in each; medians. CPU is the broker's. × is to %s. QoS 1 throughout.\n", o.rounds, o.budget.length, base)
 	fmt.Fprintln(stdout, "Before it acknowledges, a message is on disk with gannet-sync and nats-server, with the operating system with gannet-os, in memory with gannet-off and mosquitto.")
 	fmt.Fprintln(stdout)
 	s := suite{entries: o.entries, brokers: o.brokers, rounds: o.rounds, budget: o.budget, log: stderr}
 	rows, err := s.run(ctx)
-	writeDurable(stdout, o.names(), rows, "mosquitto")
+	writeDurable(stdout, o.names(), rows, base)
 	for _, name := range missing {
 		fmt.Fprintf(stdout, "%s is not installed and was not measured.\n", name)
 	}
@@ -64,6 +66,15 @@ func durable(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		return err
 	}
 	return faultsOf(rows)
+}
+
+// comparedWith returns the broker that ratios are to: mosquitto, or the first where that is
+// not among them.
+func comparedWith(names []string) string {
+	if slices.Contains(names, "mosquitto") {
+		return "mosquitto"
+	}
+	return names[0]
 }
 
 // installed prints the version of each broker that is there and returns them, and
