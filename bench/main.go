@@ -42,7 +42,8 @@ Every flag is explained by --help after the command.
 // Main is the command gannet bench; args follow that word. The report goes to stdout,
 // progress and complaints to stderr. The result is the exit status: 0, 1 if a run
 // failed or a broker lost, doubled or reordered a message, 2 if the arguments make no
-// sense. SIGINT and SIGTERM end it early, and the brokers that it started with it.
+// sense. SIGINT and SIGTERM end it early, and the brokers that it started with it; the
+// second one ends it at once, without a word.
 //
 // Main handles signals of the whole process, starts processes and occupies the
 // calling goroutine's thread; it is called once at a time.
@@ -50,6 +51,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	raiseDescriptors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	err := run(ctx, args, stdout, stderr)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return statusOK

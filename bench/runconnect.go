@@ -176,12 +176,20 @@ func runCrowd(ctx context.Context, r *runner, x *crowd, steps []int, settle time
 			return err
 		}
 		if rss > 0 {
-			r.result.note("from %d to %d connections: %.0f bytes of the broker's memory for each.", had, all, float64(r.rss()-rss)/float64(all-had))
+			r.result.note("from %d to %d connections: %s.", had, all, growth(r.rss()-rss, all-had))
 		}
 		had = all
 	}
 	x.leave(r, l)
 	return nil
+}
+
+// growth says what n connections have added to the memory of the broker.
+func growth(bytes int64, n int) string {
+	if bytes < 0 {
+		return fmt.Sprintf("the broker gave %.1f MiB of memory back meanwhile, so that one must have just started to say what a connection takes", mebi(-bytes))
+	}
+	return fmt.Sprintf("%.0f bytes of the broker's memory for each", float64(bytes)/float64(n))
 }
 
 // rss returns the resident memory of the broker, 0 if it is not known.

@@ -123,10 +123,14 @@ func runDurable(ctx context.Context, r *runner, messages int, spec durableSpec) 
 	session := func(i int) (id, filter string) {
 		return "parked-" + strconv.Itoa(i), root + strconv.Itoa(i) + "/+"
 	}
-	if _, err := park(ctx, r.target, spec.sessions, session, r.o.patience, nil); err != nil {
+	_, err = park(ctx, r.target, spec.sessions, session, r.o.patience, nil)
+	if r.result.Interrupted = context.Cause(ctx) != nil; err != nil && !r.result.Interrupted {
 		return err
 	}
 	defer func() { err = errors.Join(err, unpark(r, spec.sessions, session)) }()
+	if r.result.Interrupted {
+		return errInterrupted
+	}
 	fed, err := runFeed(ctx, r, "queue", feedSpec{
 		publishers: spec.publishers, window: spec.window, payload: spec.payload, total: uint64(messages),
 		topic: func(dst []byte, publisher int, _ uint64) []byte {
