@@ -81,6 +81,16 @@ func TestFeedSharesItsTotal(t *testing.T) {
 	}
 }
 
+func TestFeedOfFewerMessagesThanPublishersEnds(t *testing.T) {
+	running := startEngine(t)
+	for _, args := range [][]string{{"durable", "--publishers", "3", "--subscribers", "3"}, {"retained", "--subscribers", "1"}} {
+		x := runMeasured(t, append(args, "--messages", "1", running.addr.String()))
+		if x.Phases[0].Done != 1 || x.Phases[1].Done != 1 {
+			t.Errorf("%s: %d messages taken and %d given back, want 1", args[0], x.Phases[0].Done, x.Phases[1].Done)
+		}
+	}
+}
+
 func TestRivalThatIsNotInstalledIsSaid(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	status := Main([]string{"durable", "--brokers", "nats-server", "--nats", "no-such-nats"}, &stdout, &stderr)

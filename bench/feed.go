@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/gannetmq/gannet/codec"
@@ -19,8 +20,12 @@ type feedSpec struct {
 	topic      func(dst []byte, publisher int, seq uint64) []byte
 }
 
-// share returns how many messages of the total are those of one publisher.
+// share returns how many messages of the total are those of one publisher: none, if there
+// are more publishers than messages.
 func (s *feedSpec) share(publisher int) uint64 {
+	if s.total == 0 {
+		return math.MaxUint64
+	}
 	n := s.total / uint64(s.publishers)
 	if uint64(publisher) < s.total%uint64(s.publishers) {
 		n++
@@ -49,7 +54,7 @@ type feeder struct {
 	client  *client
 	answers flow
 	times   []time.Duration // of sending, by sequence number and the flow's mask
-	last    uint64          // where its numbers end; 0: they do not
+	last    uint64          // where its numbers end
 }
 
 func newFeed(spec feedSpec) *feed {
@@ -140,7 +145,7 @@ func (x *feed) fill(c *client) {
 }
 
 func (p *feeder) mayPublish() bool {
-	return p.answers.open() && (p.last == 0 || p.answers.next < p.last)
+	return p.answers.open() && p.answers.next < p.last
 }
 
 func (x *feed) publish(p *feeder, now time.Duration) {
