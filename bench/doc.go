@@ -126,7 +126,8 @@
 // that is Linux's. Elsewhere the package compiles and says so.
 //
 // It imports codec for everything but the bodies of PUBLISH packets, which it
-// writes and reads by itself to stay cheap, and router to know who hears whom.
+// writes and reads by itself to stay cheap, and router to know who hears whom. Only gannet
+// bench scale, and a limit that a plan asks for, know more of the broker than its program.
 //
 // Its histograms are those of hdrhistogram-go with two figures, which is buckets of at
 // most 1/128 of their values. Recording takes 6 ns for each message received, of the 120

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func planSettings(args []string, output io.Writer) (*planOptions, error) {
 	f.IntVar(&o.payload, "payload", 100, "`B` bytes of each message, for the network; processor time was measured with 64")
 	f.DurationVar(&o.keepAlive, "keep-alive", 5*time.Minute, "`TIME` after which a silent client sends PINGREQ; 0: none does")
 	f.DurationVar(&o.reconnect, "reconnect", 10*time.Minute, "`TIME` in which all clients may come back after a restart")
-	f.IntVar(&o.loops, "loops", 0, "`N` event loops of one broker machine, a core each; 0: as many as it takes on one machine")
+	f.IntVar(&o.loops, "loops", 0, "`N` event loops of one broker machine, a core each; 0: as many as it takes on one machine, which has 256 at most")
 	f.Float64Var(&o.memory, "memory", 0, "`GIB` of memory of one broker machine; 0: as much as it takes")
 	f.IntVar(&o.perLoader, "per-loader", 500_000, "`N` connections from one load machine")
 	f.BoolVar(&o.measure, "measure", false, "take the slopes now, with a broker started here: about half a minute")
@@ -62,16 +63,16 @@ func planSettings(args []string, output io.Writer) (*planOptions, error) {
 		return nil, fmt.Errorf("connections: %d is not between 1 and %d", o.connections, most)
 	case !(o.rate >= 0 && o.rate <= most):
 		return nil, fmt.Errorf("rate: %v is not between 0 and %d", o.rate, most)
-	case !(o.receivers >= 0 && o.receivers <= most):
-		return nil, fmt.Errorf("receivers: %v is not between 0 and %d", o.receivers, most)
+	case !(o.receivers >= 0 && o.receivers <= float64(o.connections)):
+		return nil, fmt.Errorf("receivers: %v is not between 0 and the %d of --connections", o.receivers, o.connections)
 	case o.payload < 0 || o.payload > 256<<20:
 		return nil, fmt.Errorf("payload: %d is not between 0 and %d", o.payload, 256<<20)
 	case o.keepAlive < 0 || o.keepAlive > 65535*time.Second || o.keepAlive > 0 && o.keepAlive < time.Second:
 		return nil, fmt.Errorf("keep-alive: %v is not between 1s and 65535s", o.keepAlive)
 	case o.reconnect < time.Second || o.reconnect > 30*24*time.Hour:
 		return nil, fmt.Errorf("reconnect: %v is not between 1s and 720h", o.reconnect)
-	case o.loops < 0 || o.loops > 1024:
-		return nil, fmt.Errorf("loops: %d is not between 0 and 1024", o.loops)
+	case o.loops < 0 || o.loops > loopsMax:
+		return nil, fmt.Errorf("loops: %d is not between 0 and %d", o.loops, loopsMax)
 	case !(o.memory >= 0 && o.memory <= 1<<20):
 		return nil, fmt.Errorf("memory: %v is not between 0 and 1048576", o.memory)
 	case o.perLoader < 1 || o.perLoader > most:
@@ -156,17 +157,19 @@ func creatable(file string) error {
 
 // What is not measured but assumed.
 const (
-	coreShare   = 0.6     // of a core that may be busy: the rest is for bursts
-	memoryShare = 0.8     // of a machine's memory that may be used
-	pageSize    = 4 << 10 // of the kernel's socket buffers
-	slowShare   = 0.01    // of the clients do not read at the moment,
-	slowBytes   = 64 << 10
-	overhead    = 2 + 2 + 30 + 2 // bytes of a PUBLISH beside its payload: fixed header, topic with its length, Packet Identifier
-	wireBytes   = 78             // of TCP, IPv4 and Ethernet for one segment, and
-	ackBytes    = 4              // of PUBACK, in a segment of its own
-	tlsRecord   = 22             // of TLS 1.3 around what is written at once
-	portsEach   = 60_000         // connections from one source address to one address and port
-	spareFiles  = 1624           // descriptors beside those of connections: the store, accepting, the rest
+	coreShare     = 0.6     // of a core that may be busy: the rest is for bursts
+	memoryShare   = 0.8     // of a machine's memory that may be used
+	pageSize      = 4 << 10 // of the kernel's socket buffers
+	slowShare     = 0.01    // of the clients do not read at the moment,
+	slowBytes     = 64 << 10
+	overhead      = 2 + 2 + 30 + 2 // bytes of a PUBLISH beside its payload: fixed header, topic with its length, Packet Identifier
+	wireBytes     = 78             // of TCP, IPv4 and Ethernet for one segment, and
+	ackBytes      = 4              // of PUBACK, in a segment of its own
+	tlsRecord     = 22             // of TLS 1.3 around what is written at once
+	portsEach     = 60_000         // connections from one source address to one address and port
+	spareFiles    = 1624           // descriptors beside those of connections: the store, accepting, the rest
+	loopsMax      = 256            // that gannet serve has, and
+	acceptRateMax = 10_000_000     // newcomers a second
 )
 
 // plan is what a demand needs.
@@ -211,10 +214,7 @@ func makePlan(d demand, t transportSlopes) plan {
 	p.backCores = p.backRate * t.Connect / 1e6
 	p.cores = (p.messageCores + p.pingCores + p.backCores) / coreShare
 
-	p.machines = 1
-	if d.loops > 0 {
-		p.machines = max(p.machines, ceil(p.cores/float64(d.loops)))
-	}
+	p.machines = max(1, ceil(p.cores/float64(cmp.Or(d.loops, loopsMax))))
 	if d.memory > 0 {
 		p.machines = max(p.machines, ceil(p.memory/(d.memory*(1<<30))))
 	}

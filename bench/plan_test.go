@@ -79,8 +79,8 @@ func TestPlanLeavesRoomInEveryLimit(t *testing.T) {
 		}
 		p := makePlan(demand{connections: n, reconnect: time.Minute, rate: float64(n), receivers: 1, perLoader: n}, fixedSlopes())
 		low, pressure, high := p.pages()
-		if low >= pressure || pressure >= high || float64(high)*pageSize < p.buffers {
-			t.Errorf("%d connections: tcp_mem %d %d %d for %v bytes", n, low, pressure, high, p.buffers)
+		if low >= pressure || pressure >= high || float64(high)*pageSize < p.buffers/float64(p.machines) {
+			t.Errorf("%d connections: tcp_mem %d %d %d for %v bytes", n, low, pressure, high, p.buffers/float64(p.machines))
 		}
 		if b := p.backlog(); b < 4096 || b > 65535 {
 			t.Errorf("%d connections: backlog %d", n, b)
@@ -150,21 +150,33 @@ func TestSlopesThatMakeNoSenseAreRefused(t *testing.T) {
 		}
 	}
 	checkRefusals(t, "plan", map[string]string{
-		"--connections 0":           "connections",
-		"--rate -1":                 "rate",
-		"--keep-alive 1ms":          "keep-alive",
-		"--reconnect 0s":            "reconnect",
-		"--save x":                  "only together with --measure",
-		"--measure --slopes x":      "not together",
-		"--slopes /nowhere/at/all":  "/nowhere/at/all",
-		"--memory nan":              "memory",
-		"--loops -1":                "loops",
-		"--per-loader 0":            "per-loader",
-		"--payload 1000000000":      "payload",
-		"--receivers -1":            "receivers",
-		"--connections 1 something": "unexpected argument",
+		"--connections 0":                 "connections",
+		"--rate -1":                       "rate",
+		"--keep-alive 1ms":                "keep-alive",
+		"--reconnect 0s":                  "reconnect",
+		"--save x":                        "only together with --measure",
+		"--measure --slopes x":            "not together",
+		"--slopes /nowhere/at/all":        "/nowhere/at/all",
+		"--memory nan":                    "memory",
+		"--loops -1":                      "loops",
+		"--per-loader 0":                  "per-loader",
+		"--payload 1000000000":            "payload",
+		"--receivers -1":                  "receivers",
+		"--connections 10 --receivers 11": "receivers: 11 is not between 0 and the 10",
+		"--connections 1 something":       "unexpected argument",
 	})
 	if _, err := os.Stat("x"); err == nil {
 		t.Error("a file was made")
+	}
+}
+
+func TestPlanAsksForNoMachineThatNobodyHas(t *testing.T) {
+	s, err := parseSlopes(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := makePlan(demand{connections: 1e9, rate: 1e9, receivers: 10, payload: 100, reconnect: time.Minute, perLoader: 500_000}, s.TCP)
+	if p.loops > loopsMax || float64(p.loops*p.machines) < p.cores {
+		t.Errorf("%d machines with %d loops for %.0f cores", p.machines, p.loops, p.cores)
 	}
 }

@@ -18,7 +18,7 @@ func writePlan(w io.Writer, d demand, s *slopes, p plan) {
 	fmt.Fprintf(w, "Measured: %s, %s cores, %s, Linux %s, load %s; %s; %d to %d connections, both ends on that machine.\n",
 		cmp.Or(s.Machine.Date, "at an unknown time"), thousands(s.Machine.Cores), cmp.Or(s.Machine.CPU, "unknown processor"),
 		cmp.Or(s.Machine.Kernel, "unknown"), cmp.Or(s.Machine.Load, "unknown"), cmp.Or(s.Version, "unknown version"), t.Few, t.Many)
-	fmt.Fprintf(w, "Extrapolated: a straight line through what was measured, here to %s times as many connections.\n\n", number(float64(d.connections)/float64(t.Many)))
+	fmt.Fprintf(w, "Extrapolated: a straight line through what was measured, here to %s times as many connections.\n", number(float64(d.connections)/float64(t.Many)))
 
 	line := func(what, figure, from string) { writeLine(w, []string{what, figure, from}) }
 	table := func(title string) {
@@ -62,7 +62,7 @@ func writePlan(w io.Writer, d demand, s *slopes, p plan) {
 func (p *plan) writeMachines(line func(what, figure, from string)) {
 	from := "one broker: its sessions are in one process"
 	if p.machines > 1 {
-		from = "arithmetic: by --loops and --memory; brokers do not share sessions, so clients must be split among them"
+		from = "arithmetic: by --loops, 256 at most, and --memory; brokers do not share sessions, so clients must be split among them"
 	}
 	line("broker machines", thousands(p.machines), from)
 	busy := p.cores * coreShare / float64(p.machines*p.loops)
@@ -90,7 +90,7 @@ func (p *plan) writeSettings(w io.Writer) {
 	set("pages of socket buffers: the table's, half more, twice", "net.ipv4.tcp_mem = %d %d %d", low, pressure, high)
 	set("only where connections are tracked; NOTRACK for the port is better", "net.netfilter.nf_conntrack_max = %d", p.per+p.per/5)
 	set("in the unit; or ulimit -n", "LimitNOFILE=%d", files(p.per))
-	set("newcomers a second: those of the table", "gannet serve --loops %d --max-accept-rate %d", p.loops, max(ceil(p.backRate/float64(p.machines)), 1))
+	set("newcomers a second: those of the table", "gannet serve --loops %d --max-accept-rate %d", p.loops, min(max(ceil(p.backRate/float64(p.machines)), 1), acceptRateMax))
 
 	title("load", p.perLoader)
 	set("", "fs.nr_open = %d", files(p.perLoader))
