@@ -109,7 +109,7 @@ func (c *column) ok() bool { return len(c.failed) == 0 && !c.faults.any() }
 func (s *suite) progress(round int, e entry, r recipe, o outcome, err error, took time.Duration) {
 	fmt.Fprintf(s.log, "round %d/%d  %-15s %-10s ", round+1, s.rounds, e.name, r.name)
 	if err != nil {
-		fmt.Fprintf(s.log, "failed: %v\n", err)
+		fmt.Fprintf(s.log, "failed: %s\n", oneLine(err))
 		return
 	}
 	if o.rate == 0 && o.rss != 0 {
