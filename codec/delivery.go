@@ -81,6 +81,21 @@ func AppendDelivery(dst []byte, v Version, d *Delivery) []byte {
 		return dst
 	}
 	dst = slices.Grow(dst, 1+varintSize(body)+body)
+	return append(d.appendHead(dst, v, properties, body), d.Payload...)
+}
+
+// AppendDeliveryHead writes what AppendDelivery writes before the Payload, which is to follow from wherever
+// it lies. A packet above MaxPacketSize has no head either.
+func AppendDeliveryHead(dst []byte, v Version, d *Delivery) []byte {
+	properties := d.propertiesSize(v)
+	body := d.bodySize(v, properties)
+	if body > maxVarint {
+		return dst
+	}
+	return d.appendHead(dst, v, properties, body)
+}
+
+func (d *Delivery) appendHead(dst []byte, v Version, properties, body int) []byte {
 	dst = append(dst, byte(TypePublish)<<4|publishFlags(d.Dup, d.QoS, d.Retain))
 	dst = appendVarint(dst, uint32(body))
 	dst = appendBytes(dst, d.Topic)
@@ -91,7 +106,7 @@ func AppendDelivery(dst []byte, v Version, d *Delivery) []byte {
 		dst = appendVarint(dst, uint32(properties))
 		dst = d.appendProperties(dst)
 	}
-	return append(dst, d.Payload...)
+	return dst
 }
 
 func (d *Delivery) appendProperties(dst []byte) []byte {

@@ -34,6 +34,10 @@ func TestDeliveryOnTheWire(t *testing.T) {
 		if n := c.d.Size(c.v); n != len(want)-len("before") {
 			t.Errorf("%s: size %d, want %d", c.name, n, len(want)-len("before"))
 		}
+		head := AppendDeliveryHead([]byte("before"), c.v, &c.d)
+		if !bytes.Equal(append(head, c.d.Payload...), want) {
+			t.Errorf("%s: head % x, want % x", c.name, head, want)
+		}
 	}
 }
 
@@ -48,6 +52,9 @@ func TestDeliverySizeIsExactAtEveryStep(t *testing.T) {
 			for _, v := range []Version{V31, V311, V5} {
 				d := Delivery{Topic: []byte("a/b"), Payload: make([]byte, payload), Passthrough: passthrough, QoS: QoS1, PacketID: 3, SubscriptionIDs: []uint32{16384}}
 				b := AppendDelivery(nil, v, &d)
+				if head := AppendDeliveryHead(nil, v, &d); !bytes.Equal(head, b[:len(b)-payload]) {
+					t.Fatalf("%v, payload %d, properties %d: head % x", v, payload, len(passthrough), head)
+				}
 				if d.Size(v) != len(b) {
 					t.Fatalf("%v, payload %d, properties %d: size %d, written %d", v, payload, len(passthrough), d.Size(v), len(b))
 				}
