@@ -260,6 +260,9 @@ func (s *Session) Hold(ticket uint64, start int, out *Output) {
 	if len(frame) == 0 {
 		return
 	}
+	if n := len(out.Pieces); n > 0 && out.Pieces[n-1].At > start {
+		panic("session: a packet to be held is not in one piece")
+	}
 	m := s.extra()
 	if n := len(m.held); n > 0 {
 		ticket = max(ticket, m.held[n-1].ticket)

@@ -5,8 +5,9 @@ import "github.com/gannetmq/gannet/codec"
 // Message is one application message.
 //
 // A Message made from a packet borrows its slices from the read buffer and lives as long as
-// that packet is processed. Whoever keeps it calls Keep, which copies it once for all keepers.
-// A kept Message is immutable and may be shared between goroutines.
+// that packet is processed. Whoever keeps it calls Keep, which copies it once for all keepers, or
+// takes the payload where it lies if that is in a Body. A kept Message is immutable and may be
+// shared between goroutines.
 type Message struct {
 	Topic      []byte
 	Payload    []byte
@@ -20,6 +21,9 @@ type Message struct {
 	// goroutine, and only of kept messages that came in a QueuePut. A copy that Keep makes starts without.
 	StoreID uint64
 
+	// Body is the memory that Payload lies in, if more can be made of it than to read it now: nil for a read buffer and for a kept message.
+	Body *Body
+
 	kept bool
 	copy *Message // what Keep made
 }
@@ -31,25 +35,35 @@ func IsSys(topic []byte) bool {
 }
 
 // Keep returns an immutable copy that outlives the read buffer. The first call copies; later calls, and
-// calls on the copy, return the same Message.
+// calls on the copy, return the same Message. The payload of a large packet is not copied, but taken out of use with its Body.
 func (m *Message) Keep() *Message {
 	if m.kept {
 		return m
 	}
 	if m.copy == nil {
-		b := make([]byte, 0, len(m.Topic)+len(m.Properties)+len(m.Payload))
+		c := *m
+		c.kept, c.StoreID, c.Body = true, 0, nil
+		size := len(m.Topic) + len(m.Properties)
+		if !m.Body.keep(len(m.Payload)) {
+			size += len(m.Payload)
+			c.Payload = nil
+		}
+		b := make([]byte, 0, size)
 		b = append(b, m.Topic...)
 		t := len(b)
 		b = append(b, m.Properties...)
 		p := len(b)
-		b = append(b, m.Payload...)
-		c := *m
-		c.kept, c.StoreID = true, 0
-		c.Topic, c.Properties, c.Payload = b[:t:t], b[t:p:p], b[p:]
+		c.Topic, c.Properties = b[:t:t], b[t:p:p]
+		if c.Payload == nil {
+			c.Payload = append(b, m.Payload...)[p:]
+		}
 		m.copy = &c
 	}
 	return m.copy
 }
+
+// Lasts tells whether the payload stays readable after the packet was processed, for who is a user of the Body, if there is one.
+func (m *Message) Lasts() bool { return m.kept || m.Body != nil }
 
 // Size is what the message counts against byte bounds.
 func (m *Message) Size() int { return len(m.Topic) + len(m.Properties) + len(m.Payload) }

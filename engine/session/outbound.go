@@ -166,15 +166,21 @@ func (s *Session) fill(d *codec.Delivery, o *Outgoing, ids []uint32, id uint16, 
 // appendPublish encodes the message for this client. Encodings without anything of the client's own in them but the
 // Packet Identifier are remembered in o and copied for the next one.
 func (s *Session) appendPublish(o *Outgoing, ids []uint32, id uint16, qos codec.QoS, retain, dup bool, out *Output) {
-	aliased := s.aliasMaximum > 0 && len(o.M.Topic) >= minAliasTopic && (qos < codec.QoS2 || !s.durable()) // a frame that is held must not be the one to define an alias
-	if !o.wide || s.mountPoint() != "" || len(ids) > 0 && s.version == codec.V5 || aliased || dup {
+	held := qos == codec.QoS2 && s.durable() // perhaps: then it must not be the one to define an alias
+	aliased := !held && s.aliasMaximum > 0 && len(o.M.Topic) >= minAliasTopic
+	splices := !held && out.splices(o.M)
+	if splices || !o.wide || s.mountPoint() != "" || len(ids) > 0 && s.version == codec.V5 || aliased || dup {
 		d := &out.parsed.delivery
 		s.fill(d, o, ids, id, qos)
 		d.Retain, d.Dup = retain, dup
 		if aliased {
 			s.alias(d)
 		}
-		out.Frames = codec.AppendDelivery(out.Frames, s.version, d)
+		if splices {
+			out.spliceDelivery(d, s.version, o.M)
+		} else {
+			out.Frames = codec.AppendDelivery(out.Frames, s.version, d)
+		}
 	} else {
 		out.Frames = o.appendForm(out.Frames, s.version, qos, id, retain)
 	}

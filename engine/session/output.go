@@ -8,8 +8,13 @@ type Output struct {
 	// Frames collects bytes for this client in the order to be written. The caller may hand in a buffer
 	// that already holds bytes; they are appended to.
 	Frames []byte
-	// Room is how many bytes Frames may hold before deliveries wait (QoS 1/2) or are dropped (QoS 0). Set by the caller.
+	// Room is how many bytes Frames may hold before deliveries wait (QoS 1/2) or are dropped (QoS 0). Set by the caller. What goes
+	// into Pieces is taken off.
 	Room int
+	// Pieces are payloads that belong into Frames but were not copied there, in order. The caller empties it, and releases their bodies.
+	Pieces []Piece
+	// SpliceBytes is from how many bytes on a payload may be put into Pieces; 0: none. Set by the caller.
+	SpliceBytes int
 	// DurableUpTo is the newest ticket that is on disk. Set by the caller.
 	DurableUpTo uint64
 	// Unavailable says that the store takes nothing new. Set by the caller before a SUBSCRIBE.
@@ -86,7 +91,7 @@ func (out *Output) sent(t codec.PacketType) {
 	}
 }
 
-// Reset empties everything but Frames and what the caller sets.
+// Reset empties everything but Frames, Pieces and what the caller sets.
 func (out *Output) Reset() {
 	if out.HasPublish {
 		out.HasPublish = false
