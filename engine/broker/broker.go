@@ -96,6 +96,7 @@ type Broker struct {
 	loops    []*Loop
 	reviews  reviews
 
+	spliceBytes int // the constant, but in tests
 	nextID      atomic.Uint64
 	connections atomic.Int64
 	sessions    atomic.Int64
@@ -110,7 +111,7 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 		opts.WideFanout = 64
 	}
 	opts.Session.Durable = store != nil
-	b := &Broker{log: log, store: store}
+	b := &Broker{log: log, store: store, spliceBytes: spliceBytes}
 	b.opts.Store(&opts)
 	b.router = router.New[*client](router.Config{MaxLevels: opts.Session.MaxTopicLevels, MaxLength: opts.Session.MaxTopicBytes})
 	b.registry.init()

@@ -28,6 +28,7 @@ type client struct {
 	resumable atomic.Bool  // the session outlives this connection
 	dirty     bool         // in a dirty list or on its way into one
 	starved   bool         // something waits only for room in the connection: Drain after the next write
+	vectors   bool         // the transport of conn is a VectorWriter
 }
 
 // clientExtra is the rarely used part of a client.
@@ -37,6 +38,9 @@ type clientExtra struct {
 	holding   bool                     // in its loop's list of those who wait for the store
 	replaying bool                     // replays move without being asked
 	gate      uint64                   // nothing is written before this ticket is durable
+
+	pieces     []session.Piece // payloads that belong into client.out, see pieces.go
+	pieceBytes int             // of them together
 }
 
 // setBuffered notes what cn holds, unless the session has gone to another connection.
@@ -51,12 +55,14 @@ func (c *client) setBuffered(cn *Conn, n int) {
 // takeOut takes the outbound buffer of a connection that ends, nil if nothing in it may be written: before the store has
 // the session, the client must not hear of it. Caller holds c.mu.
 func (c *client) takeOut(durableUpTo uint64) *bytebufferpool.ByteBuffer {
+	if x := c.extra; c.out != nil && x != nil && x.gate > durableUpTo {
+		releasePieces(c.takePieces())
+		bytebufferpool.Put(c.out)
+		c.out = nil
+	}
+	c.flatten()
 	buf := c.out
 	c.out = nil
-	if x := c.extra; buf != nil && x != nil && x.gate > durableUpTo {
-		bytebufferpool.Put(buf)
-		return nil
-	}
 	return buf
 }
 
@@ -69,7 +75,7 @@ func (c *client) more() *clientExtra {
 
 // less lets go of what c no longer needs, a tenth of what a parked session costs. Caller holds c.mu.
 func (c *client) less(durableUpTo uint64) {
-	if x := c.extra; x != nil && len(x.groups) == 0 && len(x.replays) == 0 && !x.holding && !x.replaying && x.gate <= durableUpTo {
+	if x := c.extra; x != nil && len(x.groups) == 0 && len(x.replays) == 0 && !x.holding && !x.replaying && x.gate <= durableUpTo && len(x.pieces) == 0 {
 		c.extra = nil
 	}
 }
@@ -113,13 +119,19 @@ func (l *Loop) writeDirect(c *client) bool {
 	if !ok {
 		return false
 	}
-	n := t.WriteDirect(c.out.B)
+	size, n := c.outSize(), 0
+	if size == len(c.out.B) {
+		n = t.WriteDirect(c.out.B)
+	} else {
+		n = l.writePiecesDirect(c)
+	}
 	l.stats.bytesOut += uint64(n)
 	l.stats.writes++
-	if n < len(c.out.B) {
-		c.out.B = append(c.out.B[:0], c.out.B[n:]...)
+	if n < size {
+		c.dropWritten(n)
 		return false
 	}
+	releasePieces(c.takePieces())
 	bytebufferpool.Put(c.out)
 	c.out, c.dirty = nil, false
 	return true
@@ -178,19 +190,31 @@ func (l *Loop) begin(c *client, out *session.Output) { l.beginSized(c, out, 0) }
 // beginSized is begin for a call that may append a packet of about size bytes.
 func (l *Loop) beginSized(c *client, out *session.Output, size int) {
 	l.countQueue(c, -1)
-	out.Room = l.b.options().MaxOutboundBytes - int(c.buffered.Load())
+	out.Room = l.room(c)
+	out.SpliceBytes = 0
+	if c.vectors {
+		out.SpliceBytes = l.b.spliceBytes
+	}
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
 	}
-	switch {
-	case c.out != nil:
+	if c.out == nil && (size > maxScratch || c.s.Waiting()) {
+		c.out = l.spare.take(size)
+	}
+	if c.out != nil {
 		out.Frames = c.out.B
-	case len(l.spare) > 0 && (size > maxScratch || c.s.Waiting()):
-		c.out = l.takeSpare()
-		out.Frames = c.out.B
-	default:
+	} else {
 		out.Frames = l.scratch[:0]
 	}
+}
+
+// room is how many bytes may wait in c.out. Caller holds c.mu.
+func (l *Loop) room(c *client) int {
+	n := l.b.options().MaxOutboundBytes - int(c.buffered.Load())
+	if c.extra != nil {
+		n -= c.extra.pieceBytes
+	}
+	return n
 }
 
 // countQueue adds what waits in the queue of c to the total, or takes it off.
@@ -215,9 +239,12 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 		out.HasRead = false
 		l.read(c, out.Read)
 	}
+	if len(out.Pieces) > 0 {
+		c.keepPieces(out)
+	}
 	if c.out != nil {
 		if c.out.B = out.Frames; len(out.Frames) == 0 {
-			l.giveBack(c.out)
+			l.spare.giveBack(c.out)
 			c.out = nil
 		}
 	} else if len(out.Frames) > 0 {
@@ -241,41 +268,6 @@ func (l *Loop) end(c *client, out *session.Output) (ticket uint64) {
 		c.starved = true
 	}
 	return ticket
-}
-
-const (
-	maxScratch = 64 << 10
-	// maxSpareBytes bounds the buffers that a loop keeps because they are too large to be its scratch, for clients whose queues
-	// are drained and for large packets on their way in and out. The pool does not keep them: it judges by what it sees most of,
-	// which is acknowledgements.
-	maxSpareBytes = 2 << 20
-)
-
-// takeSpare returns a buffer of l.spare, of which there must be one.
-func (l *Loop) takeSpare() *bytebufferpool.ByteBuffer {
-	n := len(l.spare) - 1
-	buf := l.spare[n]
-	l.spare[n] = nil
-	l.spare, l.spareBytes, l.lent = l.spare[:n], l.spareBytes-cap(buf.B), true
-	return buf
-}
-
-// dropSpare lets go of the buffers that the loop keeps, if none was needed since the last time.
-func (l *Loop) dropSpare() {
-	if !l.lent {
-		l.spare, l.spareBytes = nil, 0
-	}
-	l.lent = false
-}
-
-// giveBack takes a buffer that is not needed any more.
-func (l *Loop) giveBack(buf *bytebufferpool.ByteBuffer) {
-	if n := cap(buf.B); n > maxScratch && l.spareBytes+n <= maxSpareBytes {
-		buf.Reset()
-		l.spare, l.spareBytes = append(l.spare, buf), l.spareBytes+n
-		return
-	}
-	bytebufferpool.Put(buf)
 }
 
 // markDirty puts c on the list of its owner. Caller holds c.mu.

@@ -232,6 +232,7 @@ func (l *Loop) connect(cn *Conn, c *client, h *session.Hello, now Time) bool {
 	}
 	l.b.unpark(c)
 	c.conn = cn
+	_, c.vectors = cn.t.(VectorWriter)
 	cn.client, cn.version, cn.largest = c, h.Version, h.MaxPacketSize()
 	c.owner.Store(int32(l.index))
 	c.buffered.Store(0)

@@ -39,9 +39,8 @@ type Loop struct {
 	lagging         bool // the last tick came late,
 	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
-	spare           []*bytebufferpool.ByteBuffer // empty, and larger than scratch may be
-	spareBytes      int                          // of them together
-	lent            bool                         // one of these was, since the last tick
+	spare           spares
+	vectors         [][]byte // scratch for what is written in pieces
 	memberOf        []*router.Group[*client]
 	seed            uint64
 	started         bool
@@ -126,7 +125,7 @@ func (l *Loop) take(cn *Conn, b []byte, now Time) {
 	}
 	for len(b) > 0 && !cn.closing {
 		if cn.client != nil {
-			b = l.packets(cn, b, now)
+			b = l.packets(cn, b, nil, now)
 			continue
 		}
 		f, need, err := codec.Next(b, uint32(l.b.options().MaxConnectBytes))
@@ -165,9 +164,10 @@ func (l *Loop) keepForLater(cn *Conn, b []byte) {
 }
 
 func (l *Loop) keepPartial(cn *Conn, b []byte, need int) {
-	if need > maxScratch && len(l.spare) > 0 {
-		cn.partial = l.takeSpare()
-	} else {
+	if need > maxScratch {
+		cn.partial = l.spare.take(need)
+	}
+	if cn.partial == nil {
 		cn.partial = bytebufferpool.Get()
 	}
 	cn.partial.B = appendBounded(cn.partial.B[:0], b, need)
@@ -180,8 +180,12 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 		f, need, err := codec.Next(p.B, l.maxPacket(cn))
 		if f.Size > 0 || err != nil {
 			cn.partial = nil
+			var body *session.Body
 			if cn.client != nil {
-				l.packets(cn, p.B, now)
+				if f.Size >= l.b.spliceBytes && f.Type == codec.TypePublish {
+					body = l.newBody(p)
+				}
+				l.packets(cn, p.B, body, now)
 			} else {
 				l.handshake(cn, f, err, now)
 				if cn.judging() {
@@ -192,7 +196,11 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 			if l.unacked.conn != nil {
 				l.acknowledge(now)
 			}
-			l.giveBack(p)
+			if body != nil {
+				body.Release()
+			} else {
+				l.spare.giveBack(p)
+			}
 			return b
 		}
 		if len(b) == 0 {
@@ -218,9 +226,50 @@ func appendBounded(dst, b []byte, need int) []byte {
 	return append(dst, b...)
 }
 
+// growBounded gives dst as much more memory as it fills, but not more than need bytes together.
+func growBounded(dst []byte, need int) []byte {
+	grown := make([]byte, len(dst), min(need, 2*len(dst)))
+	copy(grown, dst)
+	return grown
+}
+
+// Room returns memory for what cn receives next, if that belongs to a large packet of which a good part is missing: whoever can read
+// it from the network to there calls Received then, and spares a copy. nil: it goes to Data. The memory is the loop's, to be filled before any
+// other call.
+func (l *Loop) Room(cn *Conn) []byte {
+	p := cn.partial
+	if p == nil || cn.client == nil || cn.closing {
+		return nil
+	}
+	_, need, err := codec.Next(p.B, cn.largest)
+	missing := need - len(p.B)
+	if err != nil || missing < roomBytesMin {
+		return nil
+	}
+	if cap(p.B)-len(p.B) < roomBytesMin {
+		p.B = growBounded(p.B, need)
+	}
+	room := p.B[len(p.B):min(cap(p.B), need)]
+	if len(room) < roomBytesMin {
+		return nil
+	}
+	return room
+}
+
+// Received takes the first n bytes of what Room returned last for cn.
+func (l *Loop) Received(cn *Conn, n int, now Time) {
+	l.stats.bytesIn += uint64(n)
+	p := cn.partial
+	p.B = p.B[:len(p.B)+n]
+	l.completePartial(cn, nil, now)
+}
+
+// roomBytesMin is how much is worth a call of the system of its own.
+const roomBytesMin = 16 << 10
+
 func (l *Loop) dropPartial(cn *Conn) {
 	if cn.partial != nil {
-		l.giveBack(cn.partial)
+		l.spare.giveBack(cn.partial)
 		cn.partial = nil
 	}
 }
@@ -250,8 +299,8 @@ func (l *Loop) withClient(cn *Conn, now Time, f func(*session.Session, *session.
 }
 
 // packets handles packets from b under one lock, up to the first that has consequences for others or to the end of b, and
-// returns the rest. It begins with the acknowledgement of the PUBLISH that the last call ended with.
-func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
+// returns the rest. It begins with the acknowledgement of the PUBLISH that the last call ended with. body, if not nil, is what b lies in.
+func (l *Loop) packets(cn *Conn, b []byte, body *session.Body, now Time) (rest []byte) {
 	c, out := cn.client, &l.out
 	out.Reset()
 	c.mu.Lock()
@@ -284,12 +333,15 @@ func (l *Loop) packets(cn *Conn, b []byte, now Time) (rest []byte) {
 			l.record(c, out)
 		}
 		if out.HasPublish || len(out.Changes) > 0 || out.Why != "" {
+			if out.HasPublish {
+				out.Publish.Body = body
+			}
 			break
 		}
 	}
 	l.end(c, out)
 	out.Acked = out.Acked && c.extra != nil
-	full := c.out != nil && len(c.out.B) > maxTurnBytes
+	full := c.outSize() > maxTurnBytes
 	c.mu.Unlock()
 	if full {
 		l.flush(c, now)
@@ -567,11 +619,12 @@ func (l *Loop) flush(c *client, now Time) {
 		return
 	}
 	buf, cn := c.out, c.conn
-	if buf != nil && len(buf.B) < smallWrite && cn != nil && cn.blocked {
+	if buf != nil && cn != nil && cn.blocked && c.outSize() < smallWrite {
 		c.mu.Unlock() // a full transport keeps every write by itself; checkBlocked comes back to it
 		return
 	}
 	c.out = nil
+	pieces := c.takePieces()
 	if cn != nil {
 		cn.writing.Store(buf != nil)
 	}
@@ -584,14 +637,19 @@ func (l *Loop) flush(c *client, now Time) {
 	left := 0
 	open := cn != nil && !cn.closing
 	if open {
-		l.write(cn, buf.B)
+		if len(pieces) > 0 {
+			l.writePieces(cn, buf.B, pieces)
+		} else {
+			l.write(cn, buf.B)
+		}
 		if open = !cn.closing; open {
 			if left = cn.t.Buffered(); left > 0 || c.buffered.Load() > 0 {
 				c.setBuffered(cn, left)
 			}
 		}
 	}
-	l.giveBack(buf)
+	releasePieces(pieces)
+	l.spare.giveBack(buf)
 	if cn != nil {
 		cn.writing.Store(false)
 	}
@@ -754,7 +812,7 @@ func (l *Loop) Tick(now Time) (soon bool) {
 		l.sweepRetained(now)
 	}
 	l.logDrops(now)
-	l.dropSpare()
+	l.spare.drop()
 	return l.expectant(now)
 }
 

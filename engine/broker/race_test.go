@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,15 @@ import (
 func TestLoopsInParallelLeaveNothingBehind(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		for _, judged := range []bool{false, true} {
-			t.Run(fmt.Sprint("stored=", stored, "/judged=", judged), func(t *testing.T) { newRace(t, stored, judged).run(3500) })
+			for _, spliced := range []bool{false, true} {
+				t.Run(fmt.Sprint("stored=", stored, "/judged=", judged, "/spliced=", spliced), func(t *testing.T) {
+					r := newRace(t, stored, judged)
+					if spliced {
+						r.b.spliceBytes = 1 // every payload counts as a large one
+					}
+					r.run(2500)
+				})
+			}
 		}
 	}
 }
@@ -259,6 +268,8 @@ func (w *racer) Write(b []byte) error {
 	return nil
 }
 
+func (w *racer) Writev(bs [][]byte) error { return w.Write(bytes.Join(bs, nil)) }
+
 func (w *racer) Buffered() int      { return w.stuck }
 func (w *racer) Close()             { w.at.ended = append(w.at.ended, w) }
 func (w *racer) RemoteAddr() string { return "race" }
@@ -366,6 +377,7 @@ func (w *racer) take(f codec.Frame, reply []byte) []byte {
 			w.at.r.t.Errorf("PUBLISH: %v", err)
 			return reply
 		}
+		w.checkPayload(p.Payload)
 		w.checkOrder(&p)
 		switch p.QoS {
 		case codec.QoS1:
@@ -379,6 +391,18 @@ func (w *racer) take(f codec.Frame, reply []byte) []byte {
 		answer(codec.TypePubcomp)
 	}
 	return reply
+}
+
+// checkPayload looks whether it is one that somebody has published, and not what came to lie in its memory later.
+func (w *racer) checkPayload(b []byte) {
+	if len(b) == 0 {
+		return // it clears a retained message
+	}
+	from, text, _ := strings.Cut(string(b), " ")
+	_, err := strconv.Atoi(text)
+	if n, e := strconv.Atoi(from); e != nil || err != nil && (n != 0 || text != "kept" && text != "will" && text != "within") {
+		w.at.r.t.Errorf("a payload that nobody has published: %q", b)
+	}
 }
 
 // checkOrder holds live messages of ordinary subscriptions to the order of their publisher's connection.
@@ -447,7 +471,7 @@ func (r *race) checkQuiet() {
 			if c.s.Ended() || sh.find(hash, id) != c {
 				t.Errorf("%s: in the registry, ended %v, found %v", id, c.s.Ended(), sh.find(hash, id) == c)
 			}
-			if c.out != nil || c.dirty || c.s.Connected() != (c.conn != nil) || c.buffered.Load() != 0 {
+			if c.outSize() > 0 || c.out != nil || c.dirty || c.s.Connected() != (c.conn != nil) || c.buffered.Load() != 0 {
 				t.Errorf("%s: out %v dirty %v connected %v conn %v buffered %d", id, c.out != nil, c.dirty, c.s.Connected(), c.conn != nil, c.buffered.Load())
 			}
 			if x := c.extra; x != nil {

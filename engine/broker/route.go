@@ -118,7 +118,11 @@ func (l *Loop) deliver(s *router.Match[*client], ids []uint32, overflow session.
 	out := &l.dout
 	out.Reset()
 	c.mu.Lock()
-	l.beginSized(c, out, len(l.og.M.Payload))
+	size := len(l.og.M.Payload)
+	if c.vectors && l.splices(l.og.M) {
+		size = 0
+	}
+	l.beginSized(c, out, size)
 	res := c.s.Deliver(&l.og, &r, out)
 	if t := l.end(c, out); t > l.ticket {
 		l.ticket = t
@@ -135,7 +139,7 @@ const maxHeaderBytes = 16
 
 // deliverPlain is the short way for what needs neither record nor judgement. False: the long way must judge.
 func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
-	if l.og.M.Size() > cap(l.scratch)-maxHeaderBytes {
+	if l.og.M.Size() > cap(l.scratch)-maxHeaderBytes || l.splices(l.og.M) {
 		return false
 	}
 	c.mu.Lock()
@@ -145,7 +149,7 @@ func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
 	} else {
 		dst = l.scratch[:0]
 	}
-	dst, ok := c.s.AppendPlain(&l.og, codec.QoS(o.QoS), o.RetainAsPublished, dst, l.b.options().MaxOutboundBytes-int(c.buffered.Load()))
+	dst, ok := c.s.AppendPlain(&l.og, codec.QoS(o.QoS), o.RetainAsPublished, dst, l.room(c))
 	if !ok {
 		c.mu.Unlock()
 		return false

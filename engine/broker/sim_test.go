@@ -86,7 +86,7 @@ type sim struct {
 	links   []*wire // that the broker was not yet told to be closed
 
 	// What may happen in this run.
-	crashes, faults, small, shared, wills, ends bool
+	crashes, faults, small, shared, wills, ends, spliced bool
 
 	restarts  int
 	restarted Time
@@ -99,7 +99,7 @@ func newSim(t *testing.T, seed int64, open func(t *testing.T, window int) simBac
 	rnd := rand.New(rand.NewSource(seed))
 	often := func(of, n int) bool { return rnd.Intn(n) < of }
 	s := &sim{rnd: rnd, retained: map[string][]int{},
-		crashes: often(2, 3), faults: often(1, 3), small: often(1, 5), shared: often(1, 2), wills: often(1, 2), ends: often(1, 2)}
+		crashes: often(2, 3), faults: often(1, 3), small: often(1, 5), shared: often(1, 2), wills: often(1, 2), ends: often(1, 2), spliced: often(1, 2)}
 	o := DefaultOptions()
 	o.MaxLoopLag = 0 // time here goes in leaps
 	o.WideFanout = 2 + rnd.Intn(4)
@@ -133,6 +133,9 @@ func newSim(t *testing.T, seed int64, open func(t *testing.T, window int) simBac
 func (s *sim) start(t testing.TB, now Time) {
 	s.rig = newRigWithStore(t, 1+s.rnd.Intn(3), s.store, func(o *Options) { *o = s.opts })
 	s.Now = now
+	if s.spliced {
+		s.b.spliceBytes = 1
+	}
 	if err := s.b.Restore(now); err != nil {
 		t.Fatal(err)
 	}

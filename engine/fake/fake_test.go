@@ -68,7 +68,10 @@ func TestFullTransportKeepsCountOfWhatIsStuck(t *testing.T) {
 	}
 	w.Full = true
 	write("de")
-	if w.Buffered() != 2 || string(w.In) != "abcde" || w.Bytes != 5 || w.Writes != 2 {
+	if err := w.Writev([][]byte{[]byte("f"), []byte("gh")}); err != nil {
+		t.Fatal(err)
+	}
+	if w.Buffered() != 5 || string(w.In) != "abcdefgh" || w.Bytes != 8 || w.Writes != 3 {
 		t.Errorf("stuck %d, in %q, %d bytes in %d writes", w.Buffered(), w.In, w.Bytes, w.Writes)
 	}
 	if w.Close(); !w.Closed || closed != 1 {

@@ -48,6 +48,17 @@ func (t *Transport) Write(b []byte) error {
 	return t.Sink.Write(b)
 }
 
+// Writev takes all of bs, and counts as one Write.
+func (t *Transport) Writev(bs [][]byte) error {
+	for i, b := range bs {
+		_ = t.Write(b)
+		if i > 0 {
+			t.Writes--
+		}
+	}
+	return nil
+}
+
 // Buffered is Stuck.
 func (t *Transport) Buffered() int { return t.Stuck }
 
