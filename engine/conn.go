@@ -75,6 +75,15 @@ func (c *conn) Write(b []byte) error {
 	return err
 }
 
+// Writev implements broker.VectorWriter, see Write.
+func (c *conn) Writev(bs [][]byte) error {
+	if c.sock == nil {
+		return net.ErrClosed
+	}
+	_, err := c.sock.Writev(bs)
+	return err
+}
+
 // WriteDirect implements broker.DirectWriter. It looks at nothing but the descriptor,
 // because the owner may be busy with everything else. gnet closes the descriptor
 // after closed was called for the socket, and the broker is done with it then.
@@ -89,6 +98,9 @@ func (c *conn) WriteDirect(b []byte) int {
 		}
 	}
 }
+
+// WritevDirect implements broker.DirectVectorWriter, see WriteDirect.
+func (c *conn) WritevDirect(bs [][]byte) int { return writeVectors(int(c.fd), bs) }
 
 // Buffered implements broker.Transport.
 func (c *conn) Buffered() int {

@@ -11,6 +11,8 @@ import "github.com/gannetmq/gannet/engine/broker"
 type core interface {
 	Open(t broker.Transport, lst *broker.Listener, now broker.Time) *broker.Conn
 	Data(c *broker.Conn, b []byte, now broker.Time)
+	Room(c *broker.Conn) []byte
+	Received(c *broker.Conn, n int, now broker.Time)
 	Closed(c *broker.Conn, err error, now broker.Time)
 
 	Begin()

@@ -61,6 +61,9 @@ func (e *echoCore) Open(t broker.Transport, _ *broker.Listener, _ broker.Time) *
 	return c
 }
 
+func (e *echoCore) Room(*broker.Conn) []byte                { return nil }
+func (e *echoCore) Received(*broker.Conn, int, broker.Time) { panic("it has no room") }
+
 func (e *echoCore) Data(c *broker.Conn, b []byte, _ broker.Time) {
 	ec := e.conns[c]
 	switch {

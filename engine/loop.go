@@ -172,6 +172,9 @@ func (l *loop) data(c *conn, b []byte) {
 	if c.peer != nil {
 		l.inside = true
 		l.pass(c, b)
+		if len(b) == readBufferBytes && c.origin.layers == nil {
+			l.readOn(c)
+		}
 		l.inside = false
 	}
 	l.settle()

@@ -61,6 +61,16 @@ func (s *fakeSocket) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (s *fakeSocket) Writev(bs [][]byte) (n int, err error) {
+	for _, b := range bs {
+		m, err := s.Write(b)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 func (s *fakeSocket) OutboundBuffered() int { return s.buffered }
 
 // scriptCore is a core that records its calls and does what the test put into it.
@@ -68,6 +78,9 @@ type scriptCore struct {
 	trace []string
 	dirty bool
 	block bool
+
+	room     []byte // what is missing of a large packet
+	received []byte
 
 	onOpen, onData, onTurn, onClosed func(t broker.Transport)
 	transports                       map[*broker.Conn]broker.Transport
@@ -91,6 +104,13 @@ func (c *scriptCore) Open(t broker.Transport, _ *broker.Listener, _ broker.Time)
 func (c *scriptCore) Data(bc *broker.Conn, _ []byte, _ broker.Time) {
 	c.dirty = true
 	c.note("data", c.onData, c.transports[bc])
+}
+
+func (c *scriptCore) Room(*broker.Conn) []byte { return c.room }
+
+func (c *scriptCore) Received(bc *broker.Conn, n int, _ broker.Time) {
+	c.received = append(c.received, c.room[:n]...)
+	c.room = c.room[n:]
 }
 
 func (c *scriptCore) Closed(bc *broker.Conn, _ error, _ broker.Time) {

@@ -75,6 +75,8 @@ type socket interface {
 	// Write sends what the kernel takes and copies the rest. On an error the socket
 	// is closed, and closed has been called, when it returns.
 	Write(b []byte) (int, error)
+	// Writev is Write for all of bs. It may change the elements of bs, which are 1024 at most.
+	Writev(bs [][]byte) (int, error)
 	// OutboundBuffered returns the bytes copied by Write and not yet sent.
 	OutboundBuffered() int
 }
