@@ -320,3 +320,38 @@ func TestRoomIsForTheRestOfALargePacketOnly(t *testing.T) {
 		t.Error("room after the packet")
 	}
 }
+
+// counted is a wire that remembers the most pieces of one call.
+type counted struct {
+	*wire
+	most int
+}
+
+func (c *counted) Writev(bs [][]byte) error {
+	c.most = max(c.most, len(bs))
+	return c.wire.Writev(bs)
+}
+
+func TestManyPiecesAreMoreThanOneWrite(t *testing.T) {
+	const messages = vectorsMost
+	r := newRig(t, 1, nil)
+	r.b.spliceBytes = 1
+	sub := r.connect(0, connectAs("sub", codec.V311))
+	sub.subscribe("t", codec.QoS0)
+	c := &counted{wire: sub}
+	sub.conn.t = c
+	pub := r.connect(0, connectAs("pub", codec.V311))
+	for i := range messages {
+		b := (&codec.Publish{Topic: []byte("t"), Payload: fmt.Append(nil, i)}).Append(nil, codec.V311)
+		pub.send(b[:3])
+		pub.send(b[3:])
+	}
+	writes := sub.Writes
+	r.Settle()
+	if c.most != vectorsMost || sub.Writes != writes+2 {
+		t.Errorf("%d pieces at most in %d writes", c.most, sub.Writes-writes)
+	}
+	for i := range messages {
+		sub.expectPayload(fmt.Sprint(i))
+	}
+}
