@@ -87,16 +87,14 @@ type Store interface {
 
 // Broker is safe for concurrent use where a method does not say otherwise.
 type Broker struct {
-	opts     atomic.Pointer[Options] // never changed, only replaced
-	log      *slog.Logger
-	registry registry
-	router   *router.Router[*client]
-	retained retainedStore
-	store    Store
-	loops    []*Loop
-	reviews  reviews
-
-	spliceBytes int // the constant, but in tests
+	opts        atomic.Pointer[Options] // never changed, only replaced
+	log         *slog.Logger
+	registry    registry
+	router      *router.Router[*client]
+	retained    retainedStore
+	store       Store
+	loops       []*Loop
+	reviews     reviews
 	nextID      atomic.Uint64
 	connections atomic.Int64
 	sessions    atomic.Int64
@@ -111,7 +109,7 @@ func New(opts Options, store Store, log *slog.Logger) *Broker {
 		opts.WideFanout = 64
 	}
 	opts.Session.Durable = store != nil
-	b := &Broker{log: log, store: store, spliceBytes: spliceBytes}
+	b := &Broker{log: log, store: store}
 	b.opts.Store(&opts)
 	b.router = router.New[*client](router.Config{MaxLevels: opts.Session.MaxTopicLevels, MaxLength: opts.Session.MaxTopicBytes})
 	b.registry.init()

@@ -193,12 +193,12 @@ func (l *Loop) beginSized(c *client, out *session.Output, size int) {
 	out.Room = l.room(c)
 	out.SpliceBytes = 0
 	if c.vectors {
-		out.SpliceBytes = l.b.spliceBytes
+		out.SpliceBytes = l.spliceBytes
 	}
 	if l.b.store != nil {
 		out.DurableUpTo = l.b.durableUpTo.Load()
 	}
-	if c.out == nil && (size > maxScratch || c.s.Waiting()) {
+	if c.out == nil && l.spare.n.Load() > 0 && (size > maxScratch || c.s.Waiting()) {
 		c.out = l.spare.take(size)
 	}
 	if c.out != nil {

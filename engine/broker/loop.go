@@ -39,6 +39,7 @@ type Loop struct {
 	lagging         bool // the last tick came late,
 	overloaded      bool // and the one before it, too: who wants to connect had better go elsewhere
 	scratch         []byte
+	spliceBytes     int // the constant, but in tests
 	spare           spares
 	vectors         [][]byte // scratch for what is written in pieces
 	memberOf        []*router.Group[*client]
@@ -82,7 +83,7 @@ func (p *parkedTimer) timerNode() *timer[parkedTimer] { return &p.slot }
 // NewLoop adds a loop. wake may be called from any goroutine and makes the owner call Turn soon; it is called once until
 // Turn has run. All loops are made before the first one is used.
 func (b *Broker) NewLoop(wake func()) *Loop {
-	l := &Loop{b: b, index: len(b.loops), cache: b.router.NewCache(0)}
+	l := &Loop{b: b, index: len(b.loops), cache: b.router.NewCache(0), spliceBytes: spliceBytes}
 	l.box.wake = wake
 	l.seed = uint64(l.index)*0x9E3779B97F4A7C15 + 88172645463325252
 	l.scratch = make([]byte, 0, 4096)
@@ -182,7 +183,7 @@ func (l *Loop) completePartial(cn *Conn, b []byte, now Time) []byte {
 			cn.partial = nil
 			var body *session.Body
 			if cn.client != nil {
-				if f.Size >= l.b.spliceBytes && f.Type == codec.TypePublish {
+				if f.Size >= l.spliceBytes && f.Type == codec.TypePublish {
 					body = l.newBody(p)
 				}
 				l.packets(cn, p.B, body, now)
@@ -333,7 +334,7 @@ func (l *Loop) packets(cn *Conn, b []byte, body *session.Body, now Time) (rest [
 			l.record(c, out)
 		}
 		if out.HasPublish || len(out.Changes) > 0 || out.Why != "" {
-			if out.HasPublish {
+			if body != nil && out.HasPublish {
 				out.Publish.Body = body
 			}
 			break

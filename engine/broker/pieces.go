@@ -43,7 +43,7 @@ func (l *Loop) newBody(p *bytebufferpool.ByteBuffer) *session.Body {
 
 // splices tells whether the payload of m is not copied for those whose transport can do without.
 func (l *Loop) splices(m *session.Message) bool {
-	return len(m.Payload) >= l.b.spliceBytes && m.Lasts()
+	return len(m.Payload) >= l.spliceBytes && m.Lasts()
 }
 
 // keepPieces moves what a call has put into out.Pieces to c, if it has a connection. Caller holds c.mu.

@@ -335,7 +335,7 @@ func (c *counted) Writev(bs [][]byte) error {
 func TestManyPiecesAreMoreThanOneWrite(t *testing.T) {
 	const messages = vectorsMost
 	r := newRig(t, 1, nil)
-	r.b.spliceBytes = 1
+	r.Loops[0].spliceBytes = 1
 	sub := r.connect(0, connectAs("sub", codec.V311))
 	sub.subscribe("t", codec.QoS0)
 	c := &counted{wire: sub}

@@ -28,7 +28,9 @@ func TestLoopsInParallelLeaveNothingBehind(t *testing.T) {
 				t.Run(fmt.Sprint("stored=", stored, "/judged=", judged, "/spliced=", spliced), func(t *testing.T) {
 					r := newRace(t, stored, judged)
 					if spliced {
-						r.b.spliceBytes = 1 // every payload counts as a large one
+						for _, h := range r.loops {
+							h.l.spliceBytes = 1 // every payload counts as a large one
+						}
 					}
 					r.run(2500)
 				})

@@ -139,7 +139,7 @@ const maxHeaderBytes = 16
 
 // deliverPlain is the short way for what needs neither record nor judgement. False: the long way must judge.
 func (l *Loop) deliverPlain(c *client, o *router.Options) bool {
-	if l.og.M.Size() > cap(l.scratch)-maxHeaderBytes || l.splices(l.og.M) {
+	if size := l.og.M.Size(); size > cap(l.scratch)-maxHeaderBytes || size >= l.spliceBytes && l.splices(l.og.M) {
 		return false
 	}
 	c.mu.Lock()

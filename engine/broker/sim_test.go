@@ -133,8 +133,10 @@ func newSim(t *testing.T, seed int64, open func(t *testing.T, window int) simBac
 func (s *sim) start(t testing.TB, now Time) {
 	s.rig = newRigWithStore(t, 1+s.rnd.Intn(3), s.store, func(o *Options) { *o = s.opts })
 	s.Now = now
-	if s.spliced {
-		s.b.spliceBytes = 1
+	for _, l := range s.Loops {
+		if s.spliced {
+			l.spliceBytes = 1
+		}
 	}
 	if err := s.b.Restore(now); err != nil {
 		t.Fatal(err)
