@@ -240,6 +240,7 @@ func (s *Session) Recorded(ticket uint64, out *Output) {
 func (s *Session) promise(start int, out *Output) {
 	switch {
 	case out.Close:
+	case out.Await: // with the first of the call
 	case len(out.Records) > 0:
 		out.Await, out.AwaitFrom = true, start
 	case s.mustHold(out):
@@ -253,8 +254,8 @@ func (s *Session) mustHold(out *Output) bool {
 	return m != nil && (m.ticket > out.DurableUpTo || len(m.held) > 0)
 }
 
-// Hold takes what a call appended to out.Frames from start on, one packet, and keeps it until Durable names ticket: acknowledgements,
-// and what must not be seen twice, which is PUBLISH of QoS 2 and PUBREL.
+// Hold takes what a call appended to out.Frames from start on and keeps it until Durable names ticket: acknowledgements, and what must
+// not be seen twice, which is PUBLISH of QoS 2 and PUBREL. It is one packet, but after several deliveries.
 func (s *Session) Hold(ticket uint64, start int, out *Output) {
 	frame := out.Frames[start:]
 	if len(frame) == 0 {
