@@ -109,7 +109,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		names = append(names, s.name)
 	}
-	return &usageError{fmt.Errorf("unknown command %q: write one of %s", name, strings.Join(names, ", "))}
+	return misused(fmt.Errorf("unknown command %q: write one of %s", name, strings.Join(names, ", ")))
 }
 
 // subcommand is what may stand behind gannet bench.
@@ -140,7 +140,7 @@ func with[T any](options func([]string, io.Writer) (T, error), carryOut func(con
 	return func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		o, err := options(args, stdout)
 		if err != nil {
-			return &usageError{err}
+			return misused(err)
 		}
 		return carryOut(ctx, o, stdout, stderr)
 	}

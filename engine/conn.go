@@ -88,15 +88,7 @@ func (c *conn) Writev(bs [][]byte) error {
 // because the owner may be busy with everything else. gnet closes the descriptor
 // after closed was called for the socket, and the broker is done with it then.
 func (c *conn) WriteDirect(b []byte) int {
-	for {
-		n, err := syscall.Write(int(c.fd), b)
-		if err == nil {
-			return n
-		}
-		if err != syscall.EINTR {
-			return 0
-		}
-	}
+	return transferred(func() (int, error) { return syscall.Write(int(c.fd), b) })
 }
 
 // WritevDirect implements broker.DirectVectorWriter, see WriteDirect.
@@ -137,3 +129,16 @@ func addressText(peer netip.AddrPort) string {
 
 // UserName implements broker.Transport.
 func (c *conn) UserName() string { return c.origin.userName }
+
+// transferred returns how many bytes a system call has taken or brought, 0 on any error. A signal is none.
+func transferred(call func() (int, error)) int {
+	for {
+		n, err := call()
+		if err == nil {
+			return n
+		}
+		if err != syscall.EINTR {
+			return 0
+		}
+	}
+}

@@ -23,7 +23,7 @@ func (l *loop) readOn(c *conn) {
 		if len(room) == 0 {
 			return
 		}
-		n := readSocket(int(c.fd), room)
+		n := transferred(func() (int, error) { return syscall.Read(int(c.fd), room) }) // does not wait; 0 at the end, too
 		if n <= 0 {
 			return
 		}
@@ -31,19 +31,6 @@ func (l *loop) readOn(c *conn) {
 		l.core.Received(c.peer, n, l.now)
 		if n < len(room) {
 			return
-		}
-	}
-}
-
-// readSocket reads from the socket fd without waiting; 0 at the end of the stream and on any error.
-func readSocket(fd int, b []byte) int {
-	for {
-		n, err := syscall.Read(fd, b)
-		if err == nil {
-			return n
-		}
-		if err != syscall.EINTR {
-			return 0
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package fake
 
+import "slices"
+
 // Sink is a Transport that takes everything and counts it: 24 bytes, for connections by the million. The zero value is
 // an open connection. Owned by the loop of its connection.
 type Sink struct {
@@ -49,15 +51,7 @@ func (t *Transport) Write(b []byte) error {
 }
 
 // Writev takes all of bs, and counts as one Write.
-func (t *Transport) Writev(bs [][]byte) error {
-	for i, b := range bs {
-		_ = t.Write(b)
-		if i > 0 {
-			t.Writes--
-		}
-	}
-	return nil
-}
+func (t *Transport) Writev(bs [][]byte) error { return t.Write(slices.Concat(bs...)) }
 
 // Buffered is Stuck.
 func (t *Transport) Buffered() int { return t.Stuck }
